@@ -1,0 +1,59 @@
+# The project in five words: `make demo`, `make test`, `make ui`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+export DO_NOT_TRACK := true
+export KEDRO_DISABLE_TELEMETRY := 1
+PORT ?= 5000
+
+.PHONY: help setup demo test test-slow test-gpu lint types contracts ui dvc-yaml lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("needs python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "building $(VENV) from requirements.lock (once; a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+setup: $(BIN)/.ready  ## build .venv from the lock
+
+demo: setup  ## the whole road on 5,000 real digits, from ingest to report
+	@$(BIN)/kedro run
+
+test: setup lint types contracts  ## lint, types, import contracts, tests
+	@$(BIN)/python -m pytest
+
+test-slow: setup  ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow
+
+test-gpu: setup  ## the tests that need an accelerator
+	@$(BIN)/python -m pytest -m gpu
+
+lint: setup
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && echo "ruff: ok"
+
+types: setup
+	@$(BIN)/mypy
+
+contracts: setup
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+ui: setup  ## the MLflow UI on 127.0.0.1 (PORT=5000)
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+
+dvc-yaml: setup  ## write dvc.yaml anew from the rooms
+	@$(BIN)/python -m ssl_pipelines.orchestration.dvc
+
+lock: setup  ## resolve requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra pipelines --group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove what runs have made (not .venv, not data/01_raw)
+	@rm -rf data/0[2-8]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

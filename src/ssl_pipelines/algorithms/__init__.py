@@ -1,0 +1,1 @@
+"""Algorithms that know neither images nor methods: neighbors, spectra, intervals."""

@@ -1,0 +1,64 @@
+"""Nearest neighbors by cosine, exact. Beside the normalized bank, memory is one chunk of queries by one block of the bank."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 16_384  # rows of the bank compared at a time
+
+
+def nearest(bank: Tensor, queries: Tensor, k: int, chunk: int = 512) -> Tensor:
+    """Indices of the k rows of `bank` with the largest cosine, best first.   (N, D), (Q, D) -> (Q, k) int64.
+
+    Equal similarities: the lower index first. A zero row has cosine 0 with everything. 1 <= k <= N."""
+    return _search(bank, queries, k, chunk)[1]
+
+
+def knn_predict(
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, k: int, temperature: float, num_classes: int, chunk: int = 512
+) -> Tensor:
+    """argmax_c sum_{i in top k, y_i = c} exp(cos_i / T).   (N, D), (N,) int64, (Q, D) -> (Q,) int64; equal scores: the lower class.
+
+    Wu et al. 2018 (InstDisc), arXiv:1805.01978, section 3.4. The best cosine is subtracted before exp, which changes no argmax."""
+    similarity, indices = _search(bank, queries, k, chunk)
+    weights = ((similarity.double() - similarity[:, :1].double()) / temperature).exp()  # (Q, k)
+    scores = torch.zeros(len(queries), num_classes, dtype=torch.float64, device=queries.device)
+    return scores.scatter_add_(1, bank_labels.to(indices.device)[indices], weights).argmax(dim=1)
+
+
+def _search(bank: Tensor, queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+    """(similarities, indices), both (Q, k), by descending similarity, then ascending index."""
+    assert 1 <= k <= len(bank), f"k={k} with a bank of {len(bank)}"
+    unit = F.normalize(bank, dim=1)
+    similarity, indices = [], []
+    for part in queries.split(chunk):
+        values, found = _search_chunk(unit, F.normalize(part, dim=1), k)
+        similarity.append(values)
+        indices.append(found)
+    return torch.cat(similarity), torch.cat(indices)
+
+
+def _search_chunk(unit: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    values = queries.new_empty(len(queries), 0)
+    indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    for start in range(0, len(unit), BLOCK):
+        block_values, block_indices = _top(queries @ unit[start : start + BLOCK].T, k)
+        # Earlier blocks stand first and each part is in order, so a stable sort keeps the lower index first.
+        values, order = torch.cat([values, block_values], 1).sort(dim=1, descending=True, stable=True)
+        indices = torch.cat([indices, block_indices + start], 1).gather(1, order)[:, :k]
+        values = values[:, :k]
+    return values, indices
+
+
+def _top(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row by (value descending, index ascending); torch.topk alone leaves ties to chance."""
+    k = min(k, similarity.shape[1])
+    values, indices = similarity.topk(k, dim=1)
+    tied = (similarity >= values[:, -1:]).sum(dim=1) > k
+    if tied.any():
+        values[tied], indices[tied] = (part[:, :k] for part in similarity[tied].sort(dim=1, descending=True, stable=True))
+    indices, order = indices.sort(dim=1)
+    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return values, indices.gather(1, order)

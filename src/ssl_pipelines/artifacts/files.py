@@ -1,0 +1,103 @@
+"""Files and folders that appear whole or not at all: written beside, synced, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ssl_pipelines.artifacts.errors import InputError
+
+PARTIAL = ".partial"
+FORMER = ".former"
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _no_space(target: Path, error: OSError) -> InputError:
+    return InputError(f"{target}: no space left on the device ({error.strerror}); free some, nothing was replaced")
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Gives a path to write to; on success that file takes the place of `path`, on any error nothing changes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise _no_space(path, error) from error
+        raise
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Gives an empty folder to write into; on success it takes the place of `path`, on any error nothing changes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(path)
+    partial, former = path.with_name(path.name + PARTIAL), path.with_name(path.name + FORMER)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if path.exists():
+            path.rename(former)
+        partial.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno == errno.ENOSPC:
+            raise _no_space(path, error) from error
+        raise
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Undoes what a kill left of `new_folder`: scraps go, and a former folder whose successor never arrived comes back."""
+    partial, former = path.with_name(path.name + PARTIAL), path.with_name(path.name + FORMER)
+    if partial.exists():
+        shutil.rmtree(partial)
+    if former.exists():
+        if path.exists():
+            shutil.rmtree(former)
+        else:
+            former.rename(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, indented, keys in the order given, whole or not at all."""
+    with new_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error})") from error

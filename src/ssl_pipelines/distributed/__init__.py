@@ -1,0 +1,5 @@
+"""Several ranks as one process on the whole batch: gather, reduce, rows of a global draw."""
+
+from ssl_pipelines.distributed.group import all_reduce_mean, average_gradients, gather_rows, local_rows, rand_rows, rank, world_size
+
+__all__ = ["all_reduce_mean", "average_gradients", "gather_rows", "local_rows", "rand_rows", "rank", "world_size"]

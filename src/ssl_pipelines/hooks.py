@@ -1,0 +1,39 @@
+"""Kedro's hooks: parameters are checked before any node, and the MLflow run learns how the command ended."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+
+class ProjectHooks:
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
+        from ssl_pipelines.orchestration.parameters import Parameters
+        from ssl_pipelines.orchestration.provenance import git_commit
+        from ssl_pipelines.orchestration.session import Session, begin
+        from ssl_pipelines.orchestration.tracking import Tracker
+
+        command = " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])])
+        asked = tuple(run_params.get("pipeline_names") or ())
+        parameters = Parameters.of(catalog.load("parameters"))
+        begin(Session(asked, command, parameters, Tracker(command, git_commit())))
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        self._finish("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        self._finish("FAILED")
+
+    def _finish(self, status: str) -> None:
+        from ssl_pipelines.orchestration.session import current
+
+        tracker = current().tracker
+        if tracker is not None:
+            tracker.finish(status)

@@ -1,0 +1,122 @@
+"""The interface of every method: one pure loss, and few hooks, each forced by a family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.views.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where the training stands; every schedule is a function of it."""
+
+    step: int
+    total_steps: int
+    epoch: int
+
+    @property
+    def fraction(self) -> float:
+        return self.step / self.total_steps
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """loss (); metrics name -> (), logged; memory: detached, what `after_step` must remember; the optimiser that this loss steps."""
+
+    loss: Tensor
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    optimizer: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class ParamGroup:
+    """Parameters that are not treated like the rest."""
+
+    module: nn.Module
+    optimizer: str = "main"
+    config: OptimizerConfig | None = None  # None: the run's
+    schedule: Literal["run", "constant"] = "run"
+    frozen_epochs: int = 0  # their gradients are None so long
+    reset_each_epoch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the next epoch draws: an ordered list of rows, or weights of all rows (N,)."""
+
+    ids: Tensor | None = None
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a method is built from. `build_encoder(channels=None, width=1.0)`; N = number of images that pretraining reads."""
+
+    build_encoder: Callable[..., Encoder]
+    num_samples: int
+    image_size: int
+    upstream: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """A self-supervised method. Evaluation, export and the kNN watch call `encode`, never an encoder directly."""
+
+    Config: ClassVar[type[MethodConfig]]
+    recipe: ClassVar[Recipe] = Recipe()
+    compares_within_batch: ClassVar[bool] = True  # then gradient accumulation is refused
+    needs: ClassVar[tuple[str, ...]] = ()  # "vit", "rgb", "square": refused before data is touched where absent
+    judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
+
+    encoder: Encoder
+
+    def __init__(self, config: MethodConfig, parts: Parts):
+        super().__init__()
+        self.config = config
+        self.image_size = parts.image_size
+
+    def prepare(self, images: Tensor) -> None:
+        """Once, before step 0, on a seeded sample of uint8 images (n, S, S, C): what it learns it keeps in buffers."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        """Pure: writes no buffer but batch norm's."""
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Output]:
+        """At each yield the loop zeroes the gradients, goes back, reduces and steps the named optimiser."""
+        yield self.loss(batch, clock)
+
+    def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
+        """Once a step: momentum weights, queue, bank, centre."""
+
+    def before_epoch(self, clock: Clock, embed: Callable[[], Tensor]) -> Sampling | None:
+        """Once an epoch; `embed()` gives (N, D) in evaluation mode. What is kept goes into buffers."""
+        return None
+
+    def param_groups(self) -> list[ParamGroup]:
+        """The exceptions only."""
+        return []
+
+    def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
+        """images (B, C, H, W) in [0, 1] -> (B, D)."""
+        return self.encoder(images) if stage in (None, "final") else self.stages(images)[stage]
+
+    def stages(self, images: Tensor) -> Mapping[str, Tensor]:
+        """{name: (B, D_s)}: what the evaluation may choose from."""
+        return {"final": self.encode(images)} if self.judged_at == "final" else self.encoder.stages(images)
+
+    @property
+    def pooling(self) -> str:
+        return self.encoder.pooling
+
+    def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
+        """name -> (n, C, H, W) in [0, 1]."""
+        return {}

@@ -1,0 +1,58 @@
+"""What every method's block of configuration shares. Light: no framework is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ssl_pipelines.artifacts import Config
+from ssl_pipelines.networks.config import BackboneConfig
+from ssl_pipelines.views.plan import ViewPlan
+
+
+class OptimizerConfig(Config):
+    """One optimiser and its schedule: linear warm-up, then cosine to `final_lr_fraction` of the peak."""
+
+    name: Literal["sgd", "adamw", "lars"] = "sgd"
+    lr: float = Field(default=0.06, gt=0, le=100)  # at `lr_batch` images
+    lr_batch: int | None = Field(default=256, ge=1)  # the peak is lr * batch_size / lr_batch; None: lr as it stands
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd, lars
+    nesterov: bool = False  # sgd
+    betas: tuple[float, float] = (0.9, 0.999)  # adamw
+    weight_decay: float = Field(default=5e-4, ge=0, le=1)  # never on biases and norms
+    weight_decay_end: float | None = Field(default=None, ge=0, le=1)  # cosine from weight_decay to this
+    trust: float = Field(default=1e-3, gt=0, le=1)  # lars
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    final_lr_fraction: float = Field(default=0.0, ge=0, le=1)
+    clip: float | None = Field(default=None, gt=0)
+    clip_per: Literal["all", "tensor"] = "all"
+
+
+class MethodConfig(Config):
+    """A method's own block: its hyper-parameters and the views it draws."""
+
+    views: ViewPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a method asks of the run where the user has not said: an encoder that suits a small machine, an optimiser."""
+
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(name="resnet_small"))
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+def merged(defaults: Config, values: dict[str, Any]) -> dict[str, Any]:
+    """The user's values laid over a config's defaults, block by block."""
+    return deep_merge(defaults.model_dump(mode="json"), values)
+
+
+def deep_merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        former = result.get(key)
+        result[key] = deep_merge(former, value) if isinstance(former, dict) and isinstance(value, dict) else value
+    return result

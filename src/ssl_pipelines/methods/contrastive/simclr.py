@@ -1,0 +1,38 @@
+"""SimCLR: two strong views of an image attract each other, all other images of the batch repel. Chen et al., ICML 2020, arXiv:2002.05709.
+
+Differs: the defaults are the authors' for small images (temperature 0.5, colour strength 0.5, no blur; appendix B.9), with SGD for batches of hundreds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssl_pipelines.losses.nt_xent import nt_xent
+from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.heads import mlp
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, two_views
+
+
+class SimCLR(Method):
+    class Config(MethodConfig):
+        name: Literal["simclr"] = "simclr"
+        views: ViewPlan = two_views(SIMCLR_SMALL)
+        temperature: float = Field(default=0.5, gt=0, le=10)
+        projection_dim: int = Field(default=128, ge=2, le=8192)
+
+    config: Config
+    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.5, weight_decay=1e-4))
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        self.encoder = parts.build_encoder()
+        self.projector = mlp([self.encoder.dim, self.encoder.dim, config.projection_dim], last_norm=True)
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        x1, x2 = batch.views["global"]  # each (B, C, H, W)
+        z1, z2 = self.projector(self.encoder(x1)), self.projector(self.encoder(x2))  # (B, D)
+        return Output(nt_xent(z1, z2, self.config.temperature))

@@ -1,0 +1,1 @@
+"""Methods that solve a puzzle made from the image itself."""

@@ -1,0 +1,80 @@
+"""The table of contents: what the user types, and where it lives. Listing it loads no framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.errors import unknown
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
+from ssl_pipelines.networks.config import RESNETS, VITS, BackboneConfig
+
+if TYPE_CHECKING:
+    from ssl_pipelines.methods.base import Method
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: the module and class below `ssl_pipelines.methods`, the paper, and what the method needs in words."""
+
+    module: str
+    cls: str
+    paper: str
+    needs: str = "any encoder, any images"
+
+    @property
+    def family(self) -> str:
+        return self.module.split(".")[0]
+
+
+TABLE: dict[str, Entry] = {
+    "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
+    "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
+    "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
+}
+
+
+def module_of(name: str) -> str:
+    if name not in TABLE:
+        raise unknown("method", name, TABLE)
+    return f"ssl_pipelines.methods.{TABLE[name].module}"
+
+
+def method_class(name: str) -> type[Method]:
+    """The class behind a name. Raises InputError, with the nearest match, for a name that is not in the table."""
+    found: type[Method] = getattr(import_module(module_of(name)), TABLE[name].cls)
+    return found
+
+
+def method_config(name: str, values: dict[str, Any] | None) -> MethodConfig:
+    """The block `methods.<name>` over the paper's values. Raises InputError for an unknown key or a value out of range."""
+    cls = method_class(name).Config
+    if values is not None and not isinstance(values, dict):
+        raise InputError(f"methods.{name}={values!r}: a block of keys is expected. Allowed keys: {', '.join(cls.model_fields)}")
+    return cls.of(merged(cls(), values or {}), f"methods.{name}")  # type: ignore[call-arg]
+
+
+def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerConfig:
+    """The block `pretrain.optimizer` over the method's own. Another optimiser than the method's starts from its plain defaults."""
+    values = dict(values or {})
+    own = method_class(name).recipe.optimizer
+    chosen = values.get("name", own.name)
+    return OptimizerConfig.of(merged(own if chosen == own.name else OptimizerConfig(), values), "pretrain.optimizer")
+
+
+def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfig:
+    """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it."""
+    values = dict(values or {})
+    cls = method_class(name)
+    own = cls.recipe.backbone
+    config = BackboneConfig.of(values, "backbone")
+    if config.name == "auto":
+        config = BackboneConfig.of(merged(own, {key: value for key, value in values.items() if key != "name"}), "backbone")
+    if "vit" in cls.needs and config.name not in VITS:
+        raise InputError(f"method={name!r} needs a ViT that drops tokens, backbone.name={config.name!r} is not one. Allowed: auto, {', '.join(VITS)}")
+    allowed_widths = config.name in RESNETS or config.width == 1.0
+    if not allowed_widths:
+        raise InputError(f"backbone.width={config.width} is for a ResNet ({', '.join(RESNETS)}); backbone.name={config.name!r} takes 1.0")
+    return config

@@ -1,0 +1,23 @@
+"""The `backbone` block. Light on purpose: the command line reads it before any framework is loaded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssl_pipelines.artifacts import Config
+
+RESNETS = ("resnet_small", "resnet18", "resnet34", "resnet50")
+VITS = {"vit_mini": (192, 6, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # width, depth, heads
+
+
+class BackboneConfig(Config):
+    """`auto` is the method's own choice; any other name is one of ours or any timm model."""
+
+    name: str = "auto"
+    stem: Literal["auto", "small", "imagenet"] = "auto"  # small: 3x3, stride 1, no pooling; auto: small up to 64 px
+    width: float = Field(default=1.0, gt=0, le=8)  # channels of a ResNet, times this
+    patch_size: int = Field(default=4, ge=1, le=64)  # ViT only
+    depth: int | None = Field(default=None, ge=1, le=48)  # ViT only; None: the name's
+    drop_path: float = Field(default=0.0, ge=0, lt=1)  # ViT and timm models

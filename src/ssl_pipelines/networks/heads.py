@@ -1,0 +1,25 @@
+"""Projectors and predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ssl_pipelines.networks.norm import BatchNorm
+
+
+def mlp(dims: Sequence[int], *, last_norm: bool) -> nn.Sequential:
+    """Linear layers of `dims`, batch norm and ReLU between them; `last_norm` puts a batch norm on the output too.
+
+    A linear layer straight before a batch norm has no bias: its gradient would be zero."""
+    layers: list[nn.Module] = []
+    for k, (into, out) in enumerate(zip(dims, dims[1:], strict=False), start=1):
+        last = k == len(dims) - 1
+        norm = last_norm or not last
+        layers.append(nn.Linear(into, out, bias=not norm))
+        if norm:
+            layers.append(BatchNorm(out))
+        if not last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

@@ -1,0 +1,69 @@
+"""Residual networks: ResNet-18/34/50 of torchvision with a stem from config, and a small one for CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.norm import BatchNorm
+
+# name -> block, blocks a stage, width of the stages, stride of the stages, width of the stem
+LAYOUTS = {
+    "resnet_small": (BasicBlock, (1, 1, 1, 1), (32, 64, 128, 256), (2, 2, 2, 2), 32),
+    "resnet18": (BasicBlock, (2, 2, 2, 2), (64, 128, 256, 512), (1, 2, 2, 2), 64),
+    "resnet34": (BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512), (1, 2, 2, 2), 64),
+    "resnet50": (Bottleneck, (3, 4, 6, 3), (64, 128, 256, 512), (1, 2, 2, 2), 64),
+}
+
+
+class ResNet(Encoder):
+    """He et al., CVPR 2016, arXiv:1512.03385. Differs: with the small stem one 3x3 convolution and no pooling stand before stage 1."""
+
+    def __init__(self, name: str, in_channels: int = 3, *, small_stem: bool = True, width: float = 1.0):
+        block, depths, widths, strides, stem_width = LAYOUTS[name]
+        # Bottleneck's base width is defined by `planes`, so scaling the planes scales the network.
+        planes = [max(8, round(w * width / 8) * 8) for w in widths]
+        super().__init__(in_channels, planes[-1] * block.expansion)
+        channels = max(8, round(stem_width * width / 8) * 8)
+        if small_stem:
+            self.stem = nn.Sequential(nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), BatchNorm(channels), nn.ReLU(inplace=True))
+        else:
+            conv = nn.Conv2d(in_channels, channels, 7, 2, 3, bias=False)
+            self.stem = nn.Sequential(conv, BatchNorm(channels), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        stages = []
+        for depth, plane, stride in zip(depths, planes, strides, strict=True):
+            stages.append(_stage(block, channels, plane, depth, stride))
+            channels = plane * block.expansion
+        self.layers = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)  # 1.5 times as fast on CPU, and what tensor cores want
+
+    def map(self, images: Tensor) -> Tensor:
+        return self._maps(images)[-1]
+
+    def stages(self, images: Tensor) -> Mapping[str, Tensor]:
+        return {f"layer{k}": x.mean((2, 3)) for k, x in enumerate(self._maps(images), start=1)}
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        x = self.stem(self.normalize(images).contiguous(memory_format=torch.channels_last))
+        maps = []
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+
+def _stage(block: type[BasicBlock | Bottleneck], channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+    out = planes * block.expansion
+    shortcut = None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), BatchNorm(out))
+    blocks = [block(channels, planes, stride, shortcut, norm_layer=BatchNorm)]
+    blocks += [block(out, planes, norm_layer=BatchNorm) for _ in range(depth - 1)]
+    return nn.Sequential(*blocks)

@@ -1,0 +1,72 @@
+"""The encoder as an MLflow model: no pickle, a signature, an example, and code that loads weights alone."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from ssl_pipelines.data import Store
+from ssl_pipelines.orchestration.provenance import versions
+from ssl_pipelines.orchestration.tracking import Tracker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLES = 2
+NEEDED = ("torch", "torchvision", "timm")
+
+
+def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
+    """Logs the pyfunc flavour into the open run; returns its `models:/` URI."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, Schema
+
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema([ColSpec(Array(DataType.double), "embedding", required=False), ColSpec(DataType.string, "error", required=False)]),
+    )
+    assert tracker.run_id is not None
+    with tempfile.TemporaryDirectory() as room:
+        parts = Path(room) / "encoder"
+        parts.mkdir()
+        for name in ("encoder.safetensors", "method.safetensors", "config.json"):
+            shutil.copy2(model / name, parts / name)
+        package = Path(__file__).resolve().parents[1]
+        copied = Path(room) / package.name  # without caches: what is logged is source
+        shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        for noisy in ("mlflow", "mlflow.models", "mlflow.utils.requirements_utils"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(None)
+        with mlflow.start_run(run_id=tracker.run_id):
+            info = mlflow.pyfunc.log_model(
+                name="encoder",
+                python_model=str(copied / "orchestration" / "served_encoder.py"),
+                artifacts={"model": str(parts)},
+                code_paths=[str(copied)],
+                signature=signature,
+                input_example=example(store),
+                pip_requirements=[f"{name}=={number}" for name, number in versions().items() if name in NEEDED] + ["pandas", "pillow", "pydantic", "safetensors"],
+            )
+        tracker.client.update_run(tracker.run_id, status="RUNNING")
+    return str(info.model_uri)
+
+
+def example(store: Path) -> pd.DataFrame:
+    """Two images of the store as PNG bytes."""
+    import pandas as pd
+
+    data = Store.open(store)
+    rows = []
+    for pixels in data.gather(data.pretraining_ids()[:EXAMPLES]).fields["image"]:
+        out = io.BytesIO()
+        image = pixels[..., 0] if pixels.shape[2] == 1 else pixels[..., :3]
+        Image.fromarray(image).save(out, "PNG")
+        rows.append(out.getvalue())
+    return pd.DataFrame({"image": rows})

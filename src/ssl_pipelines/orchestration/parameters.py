@@ -1,0 +1,96 @@
+"""The parameter tree, checked as a whole before data is touched: unknown keys and values out of range are refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from ssl_pipelines.artifacts import Config, InputError
+from ssl_pipelines.artifacts.config import unknown_key
+from ssl_pipelines.data.config import DatasetConfig
+from ssl_pipelines.evaluation.config import ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.orchestration.paths import home_root
+from ssl_pipelines.orchestration.validation_config import ValidateConfig
+from ssl_pipelines.reporting.config import ReportConfig
+from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.runtime import RuntimeConfig
+
+BLOCKS: dict[str, type[Config]] = {
+    "dataset": DatasetConfig,
+    "validate": ValidateConfig,
+    "extract_features": ExtractConfig,
+    "linear_eval": LinearConfig,
+    "knn_eval": KnnConfig,
+    "finetune": FinetuneConfig,
+    "report": ReportConfig,
+    "runtime": RuntimeConfig,
+}
+T = TypeVar("T", bound=Config)
+RUN_KEYS = ("method", "methods", "backbone", "pretrain", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Every block, typed. `run` is what pretraining computes."""
+
+    run: RunConfig
+    blocks: Mapping[str, Config]
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Self:
+        for key in tree:
+            if key not in BLOCKS and key not in RUN_KEYS:
+                raise unknown_key(str(key), [*BLOCKS, *RUN_KEYS])
+        blocks = {key: model.of(tree.get(key), key) for key, model in BLOCKS.items()}
+        dataset = blocks["dataset"]
+        assert isinstance(dataset, DatasetConfig)
+        blocks["dataset"] = dataset.model_copy(update={key: _absolute(getattr(dataset, key)) for key in ("root", "labels")})
+        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree})
+        if run.pretrain.init_from:
+            pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
+            run = run.model_copy(update={"pretrain": pretrain})
+        _fits(dataset, run)
+        return cls(run, blocks)
+
+    @property
+    def runtime(self) -> RuntimeConfig:
+        return self.block("runtime", RuntimeConfig)
+
+    def block(self, key: str, kind: type[T]) -> T:
+        found = self.blocks[key]
+        assert isinstance(found, kind)
+        return found
+
+    def read_by(self, keys: tuple[str, ...]) -> dict[str, Any]:
+        """The part of the tree that a room reads, resolved. "run" stands for all that pretraining computes."""
+        parts: dict[str, Any] = {}
+        for key in keys:
+            if key == "run":
+                body = self.run.dump()
+                parts |= {"method": body["method"], "methods": {body["method"]: body["method_config"]}, "seed": body["seed"]}
+                parts |= {"backbone": body["backbone"], "pretrain": body["pretrain"]}
+            elif key == "seed":
+                parts["seed"] = self.run.seed
+            else:
+                parts[key] = self.blocks[key].model_dump(mode="json")
+        return parts
+
+    def tree(self) -> dict[str, Any]:
+        """All of it, for the log."""
+        return self.read_by(("run", *BLOCKS))
+
+
+def _absolute(path: str | None) -> str | None:
+    return str(home_root() / path) if path else path
+
+
+def _fits(dataset: DatasetConfig, run: RunConfig) -> None:
+    """What can be said of method, encoder and image size before there are images."""
+    from ssl_pipelines.networks.build import check_backbone
+
+    size = run.method_config.views.resolved(dataset.size).size
+    assert size is not None
+    if size > dataset.size:
+        raise InputError(f"methods.{run.method}.views.size={size} is larger than dataset.size={dataset.size}; enlarging shows nothing new")
+    check_backbone(run.backbone, size)

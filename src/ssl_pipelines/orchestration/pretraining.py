@@ -1,0 +1,105 @@
+"""The pretrain room: a checkpointed, tracked training whose finished model takes the former one's place."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_pipelines.artifacts import Artifact, Record, read_json, write_json
+from ssl_pipelines.artifacts.record import digest
+from ssl_pipelines.data import Store
+from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.provenance import hardware, versions
+from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.session import current
+from ssl_pipelines.orchestration.tail import Tail
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.training import launch
+
+log = logging.getLogger("ssl_pipelines")
+ROOM = ROOMS["pretrain"]
+
+
+def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artifact:
+    """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped."""
+    source = parameters.run.pretrain.init_from
+    extra = {"init_from": _source_digest(Path(source))} if source else {}
+
+    def build(folder: Path, record: Record) -> None:
+        work = folder / "checkpoints" / record.recipe[:8]
+        _say_what_else_is_there(work)
+        tracker = current().tracker
+        run_id = None if tracker is None else _open(tracker, work, store, gate, parameters, record)
+        if tracker is None:
+            launch.run(parameters.run, parameters.runtime, store.path, work)
+        else:
+            with Tail(work / "events.jsonl", tracker):
+                launch.run(parameters.run, parameters.runtime, store.path, work)
+        finished = work / "final"
+        measured = read_json(work / "measured.json")
+        provenance = {"mlflow_run_id": run_id, "git_commit": tracker.commit if tracker else "unknown", "command": current().command}
+        provenance |= measured | {"hardware": hardware(), "versions": versions(), "fingerprint": record.recipe}
+        write_json(finished / "provenance.json", provenance)
+        if tracker is not None:
+            _log_model(tracker, finished, store, record)
+        _take_place(work, finished, folder)
+
+    return make(ROOM, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
+
+
+def _open(tracker: Tracker, work: Path, store: Artifact, gate: Artifact, parameters: Parameters, record: Record) -> str:
+    run, data = parameters.run, Store.open(store.path)
+    tags = {"method": run.method, "backbone": run.backbone.name, "dataset": data.name, "dataset.sha256": data.sha256, "fingerprint": record.recipe}
+    run_id = tracker.open_pretraining(work / "run.json", f"{run.method} on {data.name}", tags, parameters.tree())
+    if not (work / "told").exists():
+        profile = {"images": len(data.pretraining_ids()), "size": data.size, "channels": data.channels, "classes": len(data.classes)}
+        tracker.dataset(data.name, data.sha256, f"{store.path.parent.name}/{store.path.name}", str(profile))
+        tracker.file(gate.path / "validation.html", "validation")
+        tracker.file(gate.path / "validation.json", "validation")
+        (work / "told").touch()
+    return run_id
+
+
+def _log_model(tracker: Tracker, finished: Path, store: Artifact, record: Record) -> None:
+    """The finished model is in MLflow before it is in the folder, so an overwrite loses nothing that was trained."""
+    from ssl_pipelines.orchestration.model_logging import log_encoder
+
+    uri = log_encoder(tracker, finished, store.path)
+    tracker.tags({"model_uri": uri, "fingerprint": record.recipe})
+    log.info("pretrain: the encoder is in MLflow as %s", uri)
+
+
+def _take_place(work: Path, finished: Path, folder: Path) -> None:
+    """Moves the finished files in. The record went first and comes last, so a kill in between leaves no model that claims to be whole."""
+    (folder.parent.parent / ROOM.record).unlink(missing_ok=True)
+    shutil.copy2(work / "events.jsonl", finished / "events.jsonl")
+    shutil.rmtree(folder / "pictures", ignore_errors=True)
+    shutil.copytree(work / "pictures", folder / "pictures")
+    for file in sorted(finished.iterdir()):
+        file.replace(folder / file.name)
+
+
+def clean_up(model: Path, fingerprint: str) -> None:
+    """The checkpoints of a model that stands in its place."""
+    shutil.rmtree(model / "checkpoints" / fingerprint[:8], ignore_errors=True)
+
+
+def _say_what_else_is_there(work: Path) -> None:
+    others = [path.name for path in work.parent.glob("*") if path.is_dir() and path.name != work.name and any(path.glob("step-*.pt"))]
+    if others and not work.exists():
+        log.info("pretrain: starting afresh; unfinished trainings of other parameters stay in checkpoints/%s", ", checkpoints/".join(others))
+
+
+def _source_digest(path: Path) -> str:
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    return digest([[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()])
+
+
+def provenance_of(model: Path) -> Mapping[str, Any]:
+    path = model / "provenance.json"
+    found: Mapping[str, Any] = read_json(path) if path.is_file() else {}
+    return found

@@ -1,0 +1,80 @@
+"""The rooms: what each reads, writes and runs. Freshness, dvc.yaml and the catalog are all made or checked from this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ssl_pipelines.methods.registry import module_of
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`outputs` are files or folders below `folder`, or empty where the room owns the whole folder."""
+
+    name: str
+    artifact: str  # its name in the catalog
+    folder: str
+    inputs: tuple[str, ...]  # artifacts
+    parameters: tuple[str, ...]  # keys of Parameters.read_by
+    code: tuple[str, ...]  # modules whose import closure the room runs
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """The file, below the root, that says what the artifact was made from."""
+        return f"{self.folder}/{self.name}.record.json"
+
+
+ROOMS: dict[str, Room] = {
+    room.name: room
+    for room in (
+        Room("ingest", "store", "data/02_intermediate", (), ("dataset", "seed"), ("ssl_pipelines.data.ingestion",)),
+        Room("validate", "gate", "data/03_primary", ("store",), ("validate",), ("ssl_pipelines.orchestration.validation",)),
+        Room(
+            "pretrain",
+            "model",
+            "data/06_models",
+            ("store", "gate"),
+            ("run",),
+            ("ssl_pipelines.training.pretrain",),
+            ("encoder.safetensors", "method.safetensors", "config.json", "history.parquet", "events.jsonl", "provenance.json", "pictures"),
+        ),
+        Room(
+            "extract_features", "features", "data/04_feature", ("store", "model"), ("extract_features", "seed"),
+            ("ssl_pipelines.evaluation.features",),
+        ),
+        Room(
+            "linear_eval", "linear_scores", "data/07_model_output", ("store", "features"), ("linear_eval", "seed"),
+            ("ssl_pipelines.evaluation.linear",), ("linear_eval.json", "linear_eval.predictions.parquet"),
+        ),
+        Room(
+            "knn_eval", "knn_scores", "data/07_model_output", ("store", "features"), ("knn_eval", "seed"),
+            ("ssl_pipelines.evaluation.knn",), ("knn_eval.json", "knn_eval.predictions.parquet"),
+        ),
+        Room(
+            "finetune", "finetune_scores", "data/07_model_output", ("store", "model"), ("finetune", "seed"),
+            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet"),
+        ),
+        Room(
+            "report", "report", "data/08_reporting",
+            ("store", "gate", "model", "features", "linear_scores", "knn_scores", "finetune_scores"), ("report", "seed"),
+            ("ssl_pipelines.reporting.report",),
+        ),
+    )
+}  # fmt: skip
+BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
+
+
+def upstream(name: str) -> list[str]:
+    """The rooms that `name` stands on, itself last, in the order in which they run."""
+    needed = {name}
+    for room in reversed(ROOMS.values()):
+        if room.name in needed:
+            needed |= {BY_ARTIFACT[artifact].name for artifact in room.inputs}
+    return [room for room in ROOMS if room in needed]
+
+
+def code_of(room: Room, method: str) -> tuple[str, ...]:
+    """The modules to follow: the room's own, and the method's where the room runs it."""
+    runs_method = room.name in ("pretrain", "extract_features", "finetune")
+    return (*room.code, module_of(method)) if runs_method else room.code

@@ -1,0 +1,64 @@
+"""What the three evaluation rooms have in common: skip with a reason where there is nothing to score, tell MLflow the scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ssl_pipelines.artifacts import Artifact, Record, new_file, write_json
+from ssl_pipelines.evaluation.errors import NotApplicable
+from ssl_pipelines.evaluation.scores import Score
+from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.pretraining import provenance_of
+from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.session import current
+
+log = logging.getLogger("ssl_pipelines")
+
+
+def make_scores(name: str, parameters: Parameters, inputs: dict[str, Artifact], evaluate: Callable[[Path], Sequence[Score]]) -> Artifact:
+    """One score file. Unlabelled data gives an empty one and a line that says what is needed."""
+    room = ROOMS[name]
+
+    def build(folder: Path, record: Record) -> None:
+        try:
+            scores = evaluate(folder)
+        except NotApplicable as reason:
+            _write_nothing(folder, name, str(reason))
+            return
+        tell(name, scores)
+
+    made = make(room, parameters, {key: artifact.fingerprint for key, artifact in inputs.items()}, build)
+    note = made.path / f"{name}.skipped.txt"
+    if note.is_file():
+        reason = note.read_text(encoding="utf-8").strip()
+        log.warning("%s: skipped: %s", name, reason)
+        current().skip(name, reason)
+    return made
+
+
+def tell(name: str, scores: Sequence[Score]) -> None:
+    """The scores, their intervals and protocol, into the open run or a child of the pretraining's."""
+    tracker = current().tracker
+    if tracker is None:
+        return
+    model = project_root() / ROOMS["pretrain"].folder
+    tracker.open_evaluation(provenance_of(model), f"evaluation: {', '.join(current().asked) or 'all'}", {})
+    rows = [(score.metric, score.value, 0) for score in scores]
+    rows += [(f"{score.metric}_{end}", value, 0) for score in scores for end, value in (("low", score.low), ("high", score.high))]
+    tracker.metrics(rows)
+    tracker.tags({f"protocol.{name}": scores[0].protocol} if scores else {})
+
+
+def _write_nothing(folder: Path, name: str, reason: str) -> None:
+    empty = pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64")
+    with new_file(folder / f"{name}.predictions.parquet") as partial:
+        empty.to_parquet(partial, index=False)
+    write_json(folder / f"{name}.json", [])
+    with new_file(folder / f"{name}.skipped.txt") as partial:
+        partial.write_text(reason + "\n", encoding="utf-8")

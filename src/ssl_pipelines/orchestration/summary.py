@@ -1,0 +1,67 @@
+"""The last screen of a run: results beside their baselines, time per room, what to open next."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ssl_pipelines.artifacts import read_json
+from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.session import current
+
+ROWS = (
+    ("linear probe", "linear", "top1", (("random init", "random_init_top1"), ("raw pixels", "raw_pixels_top1"))),
+    ("kNN", "knn", "top1", (("random init", "random_init_top1"), ("raw pixels", "raw_pixels_top1"))),
+    ("fine-tuned", "finetune", "top1", (("from scratch", "from_scratch_top1"),)),
+)
+
+
+def print_summary() -> None:
+    """To standard output; results only where the report was part of the command."""
+    console = Console(highlight=False)
+    session = current()
+    if not session.seconds:
+        return
+    reporting = project_root() / ROOMS["report"].folder
+    if "report" in session.seconds and (reporting / "metrics.json").is_file():
+        _results(console, read_json(reporting / "metrics.json"))
+    _times(console)
+    for room, reason in session.skipped.items():
+        console.print(f"{room} was skipped: {reason}", soft_wrap=True)
+    _next_steps(console)
+
+
+def _results(console: Console, metrics: dict) -> None:
+    table = Table(title=f"{metrics['method']} on {metrics['dataset']['name']}, top-1 on the test images [95% interval]", title_justify="left", box=None)
+    for column in ("", "this encoder", "baselines"):
+        table.add_column(column)
+    for title, room, key, baselines in ROWS:
+        scores = metrics.get(room)
+        if not scores or key not in scores:
+            continue
+        beside = ", ".join(f"{name} {scores[other]:.1%}" for name, other in baselines if other in scores)
+        table.add_row(title, f"{scores[key]:.1%} [{scores[f'{key}_low']:.1%}, {scores[f'{key}_high']:.1%}]", beside)
+    if table.row_count:
+        console.print()
+        console.print(table)
+
+
+def _times(console: Console) -> None:
+    parts = [f"{name} {'up to date' if seconds is None else f'{seconds:.0f} s'}" for name, seconds in current().seconds.items()]
+    console.print()
+    console.print(f"time per room: {', '.join(parts)}", soft_wrap=True)
+
+
+def _next_steps(console: Console) -> None:
+    root = project_root()
+    paths = {
+        "report": (f"{ROOMS['report'].folder}/report.html", "open in a browser"),
+        "validate": (f"{ROOMS['validate'].folder}/validation.html", "what was found in the data"),
+        "pretrain": (f"{ROOMS['pretrain'].folder}/encoder.safetensors", "the encoder"),
+    }
+    for room, (path, words) in paths.items():
+        if room in current().seconds and (root / path).exists():
+            console.print(f"  {path}  {words}", soft_wrap=True)
+    if (root / "mlflow.db").exists():
+        console.print("  make ui  every run, in the MLflow UI", soft_wrap=True)

@@ -1,0 +1,150 @@
+"""MLflow, thinly: one top-level run a pretraining, its later evaluations as children, nothing for what does not train or score."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssl_pipelines.artifacts import read_json, write_json
+from ssl_pipelines.artifacts.record import flatten
+from ssl_pipelines.orchestration.paths import home_root
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger("ssl_pipelines")
+EXPERIMENT = "ssl_pipelines"
+PARAMS_A_BATCH, LONGEST = 100, 6000
+
+
+class Tracker:
+    """Opens a run when there is something to tell it, and closes it with what became of it."""
+
+    def __init__(self, command: str, commit: str):
+        self.command, self.commit = command, commit
+        self.run_id: str | None = None
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home_root() / 'mlflow.db'}")
+            _quiet()
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient()
+        return self._client
+
+    def open_pretraining(self, note: Path, name: str, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
+        """THE run of a pretraining. `note` (run.json beside the checkpoints) remembers it, so that a resumed training reopens it."""
+        known = read_json(note)["mlflow_run_id"] if note.is_file() else None
+        if known and self._reopen(known):
+            return known
+        run_id = self._create(name, tags)
+        self._log_params(run_id, parameters)
+        write_json(note, {"mlflow_run_id": run_id})
+        return run_id
+
+    def open_evaluation(self, provenance: Mapping[str, Any], name: str, tags: Mapping[str, str]) -> str:
+        """The open run, else a child of the pretraining's run; that run itself where a kill left it running."""
+        if self.run_id:
+            return self.run_id
+        parent = self._find(str(provenance.get("mlflow_run_id") or ""))
+        if parent is not None and parent.info.status == "RUNNING":
+            self._reopen(parent.info.run_id)
+            return parent.info.run_id
+        lineage = {"mlflow.parentRunId": parent.info.run_id} if parent is not None else {"pretraining": "not in this store"}
+        return self._create(name, {**tags, **lineage})
+
+    def metrics(self, values: Sequence[tuple[str, float, int]]) -> None:
+        """(name, value, step) each, sent in batches."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        rows = [Metric(name, float(value), now, step) for name, value, step in values]
+        for start in range(0, len(rows), 1000):
+            self.client.log_batch(self._open(), metrics=rows[start : start + 1000])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self._open(), tags=[RunTag(key, value) for key, value in values.items()])
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        self.client.log_artifact(self._open(), str(path), folder)
+
+    def dataset(self, name: str, digest: str, source: str, profile: str) -> None:
+        """The data set as MLflow knows it, shown in the UI beside the run."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        known = Dataset(name=name, digest=digest[:32], source_type="local", source=source, profile=profile)
+        self.client.log_inputs(self._open(), datasets=[DatasetInput(known, tags=[InputTag("mlflow.data.context", "pretraining")])])
+
+    def last_steps(self, names: Sequence[str]) -> dict[str, int]:
+        """The last step that MLflow has of each metric; 0 where it has none."""
+        steps = {}
+        for name in names:
+            points = self.client.get_metric_history(self._open(), name)
+            steps[name] = max((point.step for point in points), default=0)
+        return steps
+
+    def known_metrics(self) -> list[str]:
+        return list(self.client.get_run(self._open()).data.metrics)
+
+    def finish(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED, for whichever run is open."""
+        if self.run_id:
+            self.client.set_terminated(self.run_id, status=status)
+            self.run_id = None
+
+    def _open(self) -> str:
+        assert self.run_id is not None, "no run is open"
+        return self.run_id
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        whence = {"command": self.command, "git_commit": self.commit, "mlflow.runName": name, "mlflow.source.name": "kedro run", "mlflow.source.type": "LOCAL"}
+        whence |= {key: os.environ[key] for key in ("DVC_EXP_NAME", "DVC_STAGE") if key in os.environ}
+        run = self.client.create_run(self._experiment(), tags={**whence, **tags}, run_name=name)
+        self.run_id = run.info.run_id
+        return run.info.run_id
+
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return found.experiment_id
+        # A location of ours for our own store alone: a server decides for itself where artifacts go.
+        ours = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
+        return self.client.create_experiment(EXPERIMENT, artifact_location=(home_root() / "mlartifacts").as_uri() if ours else None)
+
+    def _reopen(self, run_id: str) -> bool:
+        if self._find(run_id) is None:
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        self.run_id = run_id
+        return True
+
+    def _find(self, run_id: str) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        if not run_id:
+            return None
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException:
+            return None
+
+    def _log_params(self, run_id: str, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        rows = [Param(key, str(value)[:LONGEST]) for key, value in flatten(dict(parameters)).items()]
+        for start in range(0, len(rows), PARAMS_A_BATCH):
+            self.client.log_batch(run_id, params=rows[start : start + PARAMS_A_BATCH])
+
+
+def _quiet() -> None:
+    for name in ("mlflow", "alembic", "alembic.runtime.migration"):
+        logging.getLogger(name).setLevel(logging.ERROR)

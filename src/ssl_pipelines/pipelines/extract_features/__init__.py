@@ -1,0 +1,1 @@
+"""Frozen features of the trained encoder, of random ones, and raw pixels."""

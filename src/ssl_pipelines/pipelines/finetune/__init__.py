@@ -1,0 +1,1 @@
+"""The whole encoder trained on the labels, against the same network from scratch."""

@@ -1,0 +1,1 @@
+"""Raw files to images.npy and manifest.parquet."""

@@ -1,0 +1,1 @@
+"""Weighted nearest neighbors on frozen features."""

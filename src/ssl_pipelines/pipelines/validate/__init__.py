@@ -1,0 +1,1 @@
+"""The gate: what the store must be before anything trains on it."""

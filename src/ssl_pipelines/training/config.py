@@ -1,0 +1,88 @@
+"""RunConfig: everything that decides what a pretraining computes, resolved and checked before data is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from ssl_pipelines.artifacts import Config, InputError
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig
+from ssl_pipelines.methods.registry import method_class, method_config, resolved_backbone, resolved_optimizer
+from ssl_pipelines.networks.config import BackboneConfig
+
+
+class PretrainConfig(Config):
+    """The `pretrain` block. One of `images_seen` (images drawn) and `epochs`."""
+
+    images_seen: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=256, ge=2, le=65536)
+    accumulate: int = Field(default=1, ge=1, le=1024)  # micro-batches a step
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    optimizer: OptimizerConfig = OptimizerConfig()
+    init_from: str | None = None
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.images_seen is None) == (self.epochs is None):
+            raise ValueError(f"one of images_seen={self.images_seen} and epochs={self.epochs} is to be given, the other null")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size={self.batch_size} is to be a multiple of accumulate={self.accumulate}")
+        return self
+
+
+class RunConfig(Config):
+    """What a pretraining computes. Two runs with equal configs on equal stores end in equal weights."""
+
+    method: str
+    method_config: SerializeAsAny[MethodConfig]
+    backbone: BackboneConfig
+    pretrain: PretrainConfig
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @classmethod
+    def resolve(cls, parameters: Mapping[str, Any]) -> Self:
+        """From the parameter tree {method, methods, backbone, pretrain, seed}, with every default filled in.
+
+        Raises InputError, one line, for what is unknown, out of range, or does not fit together."""
+        name = str(parameters.get("method", "simclr"))
+        method = method_class(name)
+        blocks = parameters.get("methods") or {}
+        if not isinstance(blocks, Mapping):
+            raise InputError(f"methods={blocks!r}: blocks of methods are expected, such as methods.{name}.views.size")
+        configs = {key: method_config(key, block) for key, block in blocks.items()}  # every block is validated, one is used
+        pretrain = dict(parameters.get("pretrain") or {})
+        optimizer = resolved_optimizer(name, pretrain.get("optimizer"))
+        pretrain["optimizer"] = optimizer.model_dump(mode="json")
+        checked = PretrainConfig.of(pretrain, "pretrain")
+        if checked.accumulate > 1 and method.compares_within_batch:
+            raise InputError(f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1")
+        seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
+        return cls(
+            method=name,
+            method_config=configs.get(name) or method_config(name, None),
+            backbone=resolved_backbone(name, dict(parameters.get("backbone") or {})),
+            pretrain=checked,
+            seed=seed,
+        )
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `dump`: from the stored, resolved form."""
+        body = dict(values)
+        body["method_config"] = method_config(str(body["method"]), dict(body["method_config"]))
+        return cls.of(body, "")
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    def total_steps(self, num_samples: int) -> int:
+        """Steps of `batch_size` ids each; the last one is whole too."""
+        wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
+        return max(1, -(-wanted // self.pretrain.batch_size))
+
+
+class _Seed(Config):
+    seed: int = Field(ge=0, lt=2**31)

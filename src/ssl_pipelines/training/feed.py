@@ -1,0 +1,74 @@
+"""Batches for the loop: which rows a step draws, read ahead in a thread, viewed on the device."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ssl_pipelines.data import Store
+from ssl_pipelines.data.sampler import batch_ids, steps_per_epoch
+from ssl_pipelines.distributed import local_rows
+from ssl_pipelines.methods.base import Sampling
+from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.views import Batch, ViewPlan, make_views
+
+AHEAD = 2  # batches read ahead
+
+
+class Feed:
+    """The batch of a step is a function of (seed, step) and of the epoch's `sampling`, so any step can be asked for at any time."""
+
+    def __init__(self, store: Store, plan: ViewPlan, batch_size: int, accumulate: int, seed: int, device: torch.device):
+        self.store, self.plan, self.seed, self.device = store, plan, seed, device
+        self.batch_size, self.accumulate = batch_size, accumulate
+        self.ids = store.pretraining_ids()
+        self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
+        self.sampling: Sampling | None = None
+        self._reader = ThreadPoolExecutor(1)
+        self._reading: dict[int, Future[NDArray[np.uint8]]] = {}
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """The global batch of `step` as rows of the training set, (batch_size,) int64."""
+        if self.sampling is None:
+            return batch_ids(np.arange(len(self.ids)), self.batch_size, self.seed, step)
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self.sampling.ids is not None:
+            start = position * self.batch_size
+            return self.sampling.ids.numpy()[np.arange(start, start + self.batch_size) % len(self.sampling.ids)]
+        assert self.sampling.weights is not None
+        weights = self.sampling.weights.double().numpy()
+        random = np.random.default_rng(derive(self.seed, "sampler/weights", epoch, position))
+        return random.choice(len(weights), self.batch_size, p=weights / weights.sum()).astype(np.int64)
+
+    def batches(self, step: int, last_step: int) -> list[Batch]:
+        """This rank's part of the batch of `step`, in `accumulate` micro-batches."""
+        mine = np.arange(self.batch_size)[local_rows(self.batch_size)]
+        pixels = self._pixels(step, last_step)
+        rows = torch.from_numpy(self.rows(step)[mine])
+        share = len(mine) // self.accumulate
+        parts = []
+        for k in range(self.accumulate):
+            here = slice(k * share, (k + 1) * share)
+            whole = slice(int(mine[0]) + here.start, int(mine[0]) + here.stop)
+            images = torch.from_numpy(pixels[here]).to(self.device, non_blocking=True)
+            ids = rows[here].to(self.device)
+            parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size))
+        return parts
+
+    def _pixels(self, step: int, last_step: int) -> NDArray[np.uint8]:
+        # What is read ahead stops at the epoch's end: the next epoch's sampling is not known yet.
+        border = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        for ahead in range(step, min(step + 1 + AHEAD, border, last_step)):
+            if ahead not in self._reading:
+                self._reading[ahead] = self._reader.submit(self._read, self.rows(ahead))
+        return self._reading.pop(step).result()
+
+    def _read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = self.store.gather(self.ids[rows[local_rows(self.batch_size)]]).fields["image"]
+        return pixels
+
+    def close(self) -> None:
+        self._reader.shutdown(wait=False, cancel_futures=True)

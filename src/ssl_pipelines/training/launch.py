@@ -1,0 +1,64 @@
+"""Several ranks below one process: torchrun starts `python -m ssl_pipelines.training SPEC`, and what rank 0 wrote is read here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+from ssl_pipelines.artifacts import InputError, read_json, write_json
+from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.pretrain import check_ranks, pretrain
+from ssl_pipelines.training.runtime import RuntimeConfig
+from ssl_pipelines.training.watch import Stopped
+
+
+def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> None:
+    """`pretrain` on `runtime.devices` ranks. Raises what `pretrain` raises."""
+    work.mkdir(parents=True, exist_ok=True)
+    if runtime.devices == 1:
+        pretrain(config, runtime, store, work)
+        return
+    check_ranks(config, runtime.devices)
+    spec, problem = work / "spec.json", work / "problem.json"
+    problem.unlink(missing_ok=True)
+    body = {"config": config.dump(), "runtime": runtime.model_dump(mode="json"), "store": str(store), "work": str(work)}
+    write_json(spec, body)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.devices}"]
+    command += ["-m", "ssl_pipelines.training", str(spec)]
+    threads = runtime.threads or max(1, (os.cpu_count() or 1) // runtime.devices)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    with (work / "ranks.log").open("ab") as noise, subprocess.Popen(command, env=environment, stderr=noise if not sys.stderr.isatty() else None) as ranks:
+        with _forwarding(ranks):
+            code = ranks.wait()
+    if problem.is_file():
+        found = read_json(problem)
+        if found["kind"] == "interrupted":
+            raise KeyboardInterrupt
+        raise (Stopped if found["kind"] == "stopped" else InputError)(found["message"])
+    if code:
+        raise RuntimeError(f"a rank ended with code {code}; see {work / 'ranks.log'}")
+
+
+def _python_path() -> str:
+    source = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+@contextlib.contextmanager
+def _forwarding(ranks: subprocess.Popen[bytes]):  # type: ignore[no-untyped-def]
+    """Ctrl-C and SIGTERM go to torchrun, which hands them to the ranks; they end at a step's border."""
+
+    def send(number: int, frame: FrameType | None) -> None:
+        ranks.send_signal(signal.SIGTERM)
+
+    former = {number: signal.signal(number, send) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

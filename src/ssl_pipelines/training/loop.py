@@ -1,0 +1,185 @@
+"""The one loop. Everything that a method differs in stands behind its interface; everything random is a function of (seed, step)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssl_pipelines.distributed import all_reduce_mean, average_gradients, rank
+from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Sampling
+from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.training.feed import Feed
+from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_schedules
+from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.training.watch import Stopped
+from ssl_pipelines.views import plain_view
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    loss: Tensor  # (), detached, mean over ranks and micro-batches
+    metrics: dict[str, Tensor]
+    learning_rate: float
+
+
+class Loop:
+    """A method, its optimisers and its feed; `run_step(k)` is step k, whatever came before."""
+
+    def __init__(self, method: Method, feed: Feed, config: OptimizerConfig, total_steps: int, seed: int, precision: str):
+        self.method, self.feed, self.total_steps, self.seed = method, feed, total_steps, seed
+        self.device = feed.device
+        self.precision = precision
+        self.optimizers = build_optimizers(method, config)
+        self.groups = method.param_groups()
+
+    def clock(self, step: int) -> Clock:
+        return Clock(step, self.total_steps, step // self.feed.steps_per_epoch)
+
+    def run_step(self, step: int) -> StepResult:
+        clock = self.clock(step)
+        if step % self.feed.steps_per_epoch == 0:
+            self._begin_epoch(clock)
+        rate = 0.0
+        for name, (optimizer, config) in self.optimizers.items():
+            set_to = set_schedules(optimizer, config, self.feed.batch_size, step, self.total_steps)
+            rate = set_to if name == "main" else rate
+        batches = self.feed.batches(step, self.total_steps)
+        torch.manual_seed(derive(self.seed, "step", step))  # noise inside `loss` repeats too
+        self.method.train()
+        outputs = self._accumulated(batches, clock) if len(batches) > 1 else self._stepped(batches[0], clock)
+        with torch.no_grad():
+            self.method.after_step(outputs, clock)
+        metrics = {name: value.detach() for output in outputs for name, value in output.metrics.items()}
+        return StepResult(torch.stack([output.loss.detach().float() for output in outputs]).mean(), metrics, rate)
+
+    def _stepped(self, batch: object, clock: Clock) -> list[Output]:
+        """One optimiser step at every yield of the method."""
+        outputs = []
+        losses = self.method.losses(batch, clock)  # type: ignore[arg-type]
+        while True:
+            with self._autocast():
+                output = next(losses, None)
+            if output is None:
+                return outputs
+            self._zero()
+            output.loss.backward()
+            self._step(output.optimizer, clock)
+            outputs.append(output)
+
+    def _accumulated(self, batches: list, clock: Clock) -> list[Output]:
+        """One optimiser step for all micro-batches together."""
+        self._zero()
+        outputs = []
+        for batch in batches:
+            with self._autocast():
+                output = self.method.loss(batch, clock)
+            (output.loss / len(batches)).backward()
+            outputs.append(output)
+        self._step(outputs[0].optimizer, clock)
+        return outputs
+
+    def _step(self, name: str, clock: Clock) -> None:
+        optimizer, config = self.optimizers[name]
+        for group in self.groups:
+            if clock.epoch < group.frozen_epochs:
+                for parameter in group.module.parameters():
+                    parameter.grad = None  # so there is no decay either
+        average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        clip_gradients(optimizer, config)
+        optimizer.step()
+
+    def _zero(self) -> None:
+        for parameter in self.method.parameters():
+            parameter.grad = None
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _begin_epoch(self, clock: Clock) -> None:
+        torch.manual_seed(derive(self.seed, "epoch", clock.epoch))
+        with torch.no_grad():
+            self.feed.sampling = self.method.before_epoch(clock, self.embed)
+        for group in self.groups:
+            if group.reset_each_epoch and clock.epoch:
+                self._reset(group)
+
+    def _reset(self, group: ParamGroup) -> None:
+        for module in group.module.modules():
+            reset: Callable[[], None] | None = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
+        for optimizer, _ in self.optimizers.values():
+            for parameter in group.module.parameters():
+                optimizer.state.pop(parameter, None)
+
+    @torch.no_grad()
+    def embed(self) -> Tensor:
+        """(N, D) of the whole training set in evaluation mode, on the CPU."""
+        self.method.eval()
+        parts = []
+        for start in range(0, len(self.feed.ids), 512):
+            pixels = self.feed.store.gather(self.feed.ids[start : start + 512]).fields["image"]
+            parts.append(self.method.encode(plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)).float().cpu())
+        self.method.train()
+        return torch.cat(parts)
+
+    def state(self) -> dict:
+        """All that a step depends on: weights, buffers, optimisers, the epoch's sampling."""
+        sampling = self.feed.sampling
+        return {
+            "method": self.method.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, (optimizer, _) in self.optimizers.items()},
+            "sampling": None if sampling is None else {"ids": sampling.ids, "weights": sampling.weights},
+        }
+
+    def load(self, state: dict) -> None:
+        self.method.load_state_dict(state["method"])
+        for name, (optimizer, _) in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.feed.sampling = None if state["sampling"] is None else Sampling(**state["sampling"])
+
+
+def finite_loss(result: StepResult, step: int) -> float:
+    """The loss as a number, mean over ranks. Raises Stopped where it is not finite."""
+    value = float(all_reduce_mean(result.loss))
+    if not math.isfinite(value):
+        raise Stopped(
+            f"the loss is {value} at step {step}: stopped, the last good checkpoint is kept. "
+            "Try a smaller pretrain.optimizer.lr, pretrain.optimizer.clip=1, or pretrain.precision=fp32"
+        )
+    return value
+
+
+class Pace:
+    """Images a second, by the clock of rank 0."""
+
+    def __init__(self, batch_size: int):
+        self.batch_size, self.steps, self.since = batch_size, 0, time.monotonic()
+        self.total_steps, self.begin = 0, self.since
+
+    def tick(self) -> None:
+        self.steps += 1
+        self.total_steps += 1
+
+    def lap(self) -> float:
+        """Images a second since the last lap."""
+        now = time.monotonic()
+        speed = self.steps * self.batch_size / max(now - self.since, 1e-9)
+        self.steps, self.since = 0, now
+        return speed
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.begin
+
+    def overall(self) -> float:
+        return self.total_steps * self.batch_size / max(self.elapsed(), 1e-9)
+
+
+def is_first() -> bool:
+    return rank() == 0

@@ -1,0 +1,138 @@
+"""The model folder: written whole, read back without executing anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ssl_pipelines.artifacts import InputError, new_file, read_json, write_json
+from ssl_pipelines.methods.base import Method, Parts
+from ssl_pipelines.methods.registry import method_class
+from ssl_pipelines.networks.build import build_encoder
+from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.training.checkpoints import load_weights
+from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.randomness import derive
+
+SCHEMA_VERSION = 1
+
+
+def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
+    """A fresh method. `data` = {channels, size, mean, std, num_samples} of the store. Weights are a function of `seed`."""
+    plan = config.method_config.views.resolved(data["size"])
+    assert plan.size is not None
+    size = plan.size
+
+    def encoder(channels: int | None = None, width: float = 1.0) -> Encoder:
+        channels = channels or data["channels"]
+        made = build_encoder(config.backbone, channels, size, width)
+        if channels == len(data["mean"]):
+            made.set_statistics(data["mean"], data["std"])
+        return made
+
+    cls = method_class(config.method)
+    if "rgb" in cls.needs and data["channels"] != 3:
+        raise InputError(f"method={config.method!r} needs colour images; this store has {data['channels']} channel(s)")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights"))
+        return cls(config.method_config.model_copy(update={"views": plan}), Parts(encoder, data["num_samples"], size))
+
+
+def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int) -> dict[str, Any]:
+    """config.json: enough to rebuild the method, and what was done."""
+    plan = method.config.views
+    drawn = steps * config.pretrain.batch_size
+    encoder = sum(p.numel() for p in method.encoder.parameters())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "parameters": config.dump(),
+        "data": data,
+        "backbone": {"name": config.backbone.name, "dim": method.encoder.dim, "pooling": method.pooling, "parameters": encoder},
+        "image_size": method.image_size,
+        "judged_at": method.judged_at,
+        "steps": steps,
+        "images_seen": drawn,
+        "views_seen": drawn * sum(group.count for group in plan.groups.values()),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+
+
+def save_weights(method: Method, folder: Path) -> None:
+    """encoder.safetensors: all that `encode` needs; method.safetensors: the rest."""
+    state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
+    encoder = {key: value for key, value in state.items() if key.startswith("encoder")}
+    rest = {key: value for key, value in state.items() if key not in encoder}
+    for name, part in (("encoder", encoder), ("method", rest)):
+        with new_file(folder / f"{name}.safetensors") as partial:
+            save_file(_unshared(part), partial)
+            os.utime(partial)
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors refuses two names of one storage."""
+    return {key: value.clone() for key, value in tensors.items()}
+
+
+def write_description(folder: Path, description: dict[str, Any]) -> None:
+    write_json(folder / "config.json", description)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder. Raises InputError for a missing one and an unknown schema."""
+    body: dict[str, Any] = read_json(folder / "config.json")
+    if body.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{folder / 'config.json'}: schema_version={body.get('schema_version')!r} is unknown; this version reads {SCHEMA_VERSION}")
+    return body
+
+
+def read_weights(folder: Path, *names: str) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        path = folder / f"{name}.safetensors"
+        try:
+            tensors |= load_file(path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing") from None
+        except SafetensorError as error:
+            raise InputError(f"{path} is not a safetensors file ({error})") from None
+    return tensors
+
+
+def load_method(folder: Path) -> Method:
+    """The trained method of a model folder, in evaluation mode, on the CPU."""
+    body = read_description(folder)
+    method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=0)
+    load_weights(method, read_weights(folder, "encoder", "method"), str(folder))
+    return method.eval()
+
+
+def random_method(folder: Path, seed: int) -> Method:
+    """The same architecture with fresh weights of `seed`, in training mode: the baseline, and what fine-tuning from scratch starts from."""
+    body = read_description(folder)
+    return build_method(RunConfig.load(body["parameters"]), body["data"], seed=derive(seed, "baseline") % 2**31)
+
+
+def init_from(method: Method, source: str) -> None:
+    """Starts from the encoder of a finished run: a model folder, or an encoder.safetensors file."""
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"pretrain.init_from={source!r} is not there; allowed: a model folder or a .safetensors file")
+    weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
+    load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
+
+
+class _Holder(torch.nn.Module):
+    """A method's encoders alone, under their own names."""
+
+    def __init__(self, method: Method):
+        super().__init__()
+        for name, module in method.named_children():
+            if name.startswith("encoder"):
+                self.add_module(name, module)

@@ -1,0 +1,95 @@
+"""Optimisers and their schedules: every learning rate and weight decay is a function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ssl_pipelines.methods.base import Method, ParamGroup
+from ssl_pipelines.methods.config import OptimizerConfig
+
+__all__ = ["OptimizerConfig", "build_optimizer", "build_optimizers", "clip_gradients", "learning_rate_at", "set_schedules", "weight_decay_at"]
+
+
+def learning_rate_at(config: OptimizerConfig, batch_size: int, step: int, total_steps: int) -> float:
+    """Linear warm-up from lr / warm-up steps, then half a cosine (Loshchilov & Hutter 2017, eq. 5) down to `final_lr_fraction` of the peak."""
+    peak = config.lr * (batch_size / config.lr_batch if config.lr_batch else 1.0)
+    warmup = round(config.warmup_fraction * total_steps)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if config.schedule == "constant":
+        return peak
+    return peak * (config.final_lr_fraction + (1 - config.final_lr_fraction) * _half_cosine(step - warmup, total_steps - warmup))
+
+
+def weight_decay_at(config: OptimizerConfig, step: int, total_steps: int) -> float:
+    if config.weight_decay_end is None:
+        return config.weight_decay
+    return config.weight_decay_end + (config.weight_decay - config.weight_decay_end) * _half_cosine(step, total_steps)
+
+
+def _half_cosine(step: int, steps: int) -> float:
+    return 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+
+
+def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Optimizer:
+    """One optimiser over groups of modules; biases, norms and other vectors are in groups without weight decay."""
+    rows = []
+    for group in groups:
+        own = group.config or config
+        for decays in (True, False):
+            params = [p for p in group.module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
+            if params:
+                rows.append({"params": params, "lr": own.lr, "weight_decay": 0.0, "decays": decays, "schedule": group.schedule})
+    if config.name == "sgd":
+        return torch.optim.SGD(rows, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+    if config.name == "adamw":
+        return torch.optim.AdamW(rows, lr=config.lr, betas=config.betas)
+    from timm.optim import Lars
+
+    return Lars(rows, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust, always_adapt=False)
+
+
+class _Rest(nn.Module):
+    """The parameters of a method that are in none of its exceptions."""
+
+    def __init__(self, params: list[nn.Parameter]):
+        super().__init__()
+        self.rest = nn.ParameterList(params)
+
+
+def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple[Optimizer, OptimizerConfig]]:
+    """name -> (optimiser, its config). "main" has every trainable parameter that no exception names."""
+    exceptions = method.param_groups()
+    named = {id(p) for group in exceptions for p in group.module.parameters()}
+    rest = ParamGroup(_Rest([p for p in method.parameters() if p.requires_grad and id(p) not in named]))
+    optimizers = {}
+    for name in dict.fromkeys(["main", *(group.optimizer for group in exceptions)]):
+        groups = [group for group in [rest, *exceptions] if group.optimizer == name]
+        own = next((group.config for group in groups if group.config is not None and name != "main"), None) or config
+        optimizers[name] = (build_optimizer(groups, own), own)
+    return optimizers
+
+
+def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int, step: int, total_steps: int) -> float:
+    """Sets every group's learning rate and weight decay for `step`; returns the learning rate of the scheduled groups."""
+    rate = learning_rate_at(config, batch_size, step, total_steps)
+    constant = learning_rate_at(config.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0}), batch_size, step, total_steps)
+    decay = weight_decay_at(config, step, total_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = constant if group["schedule"] == "constant" else rate
+        group["weight_decay"] = decay if group["decays"] else 0.0
+    return rate
+
+
+def clip_gradients(optimizer: Optimizer, config: OptimizerConfig) -> None:
+    """Scales gradients down to norm `clip`, of all parameters together or of each tensor (DINO)."""
+    if config.clip is None:
+        return
+    params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    for part in [params] if config.clip_per == "all" else [[p] for p in params]:
+        torch.nn.utils.clip_grad_norm_(part, config.clip)

@@ -1,0 +1,205 @@
+"""Pretraining from a store to a model folder: start or resume, train, watch, checkpoint, write the model."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from rich.progress import Progress, TaskID
+
+from ssl_pipelines.artifacts import InputError, write_json
+from ssl_pipelines.data import Store
+from ssl_pipelines.distributed import world_size
+from ssl_pipelines.methods.base import Method
+from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
+from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.events import Events, history
+from ssl_pipelines.training.feed import Feed
+from ssl_pipelines.training.interrupt import Interrupt
+from ssl_pipelines.training.loop import Loop, Pace, finite_loss, is_first
+from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
+from ssl_pipelines.training.pictures import save_pictures, save_views
+from ssl_pipelines.training.progress import training_progress
+from ssl_pipelines.training.runtime import RuntimeConfig, device_of
+from ssl_pipelines.training.watch import Stopped, Watch
+
+log = logging.getLogger("ssl_pipelines")
+
+
+def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work: Path) -> None:
+    """Trains in `work` (checkpoints, events.jsonl) and leaves the finished model in `work/final`.
+
+    Called again after a kill it goes on from the newest checkpoint. Raises InputError for what does not fit, Stopped where the training
+    ended itself, KeyboardInterrupt after writing a checkpoint when it was told to end."""
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    store, device = Store.open(store_folder), device_of(runtime)
+    check_ranks(config, world_size())
+    data = data_facts(store)
+    method = build_method(config, data, config.seed)
+    plan = method.config.views
+    feed = Feed(store, plan, config.pretrain.batch_size, config.pretrain.accumulate, config.seed, device)
+    total = config.total_steps(len(feed.ids))
+    precision = config.pretrain.precision
+    precision = ("bf16" if device.type == "cuda" else "fp32") if precision == "auto" else precision
+    state = newest_checkpoint(work)
+    if state is None:
+        _prepare(method, config, store, feed)
+    else:
+        load_weights(method, state["method"], f"the checkpoint in {work}")
+    method.to(device)
+    loop = Loop(method, feed, config.pretrain.optimizer, total, config.seed, precision)
+    start = 0
+    if state is not None:
+        loop.load(state)
+        start = int(state["step"])
+        log.info("pretrain: going on from step %d of %d", start, total)
+    _compile(method, runtime, device)
+    events = Events(work / "events.jsonl", start) if is_first() else None
+    if is_first() and start < total:
+        announce(loop, start, total, device)
+    try:
+        _train(loop, Watch(store, config.seed, device), runtime, events, work, start, total)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise Stopped(f"out of memory with pretrain.batch_size={config.pretrain.batch_size}; try half of it") from error
+        raise
+    finally:
+        feed.close()
+        if events:
+            events.close()
+    if is_first():
+        final = work / "final"
+        final.mkdir(exist_ok=True)
+        save_weights(method.to("cpu"), final)
+        history(work / "events.jsonl").to_parquet(final / "history.parquet", index=False)
+        write_description(final, describe(config, data, method, total))
+
+
+def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, start: int, total: int) -> None:
+    pace, saved = Pace(loop.feed.batch_size), time.monotonic()
+    watch_every = runtime.watch_every or max(1, total // 10)
+    with Interrupt() as interrupt, training_progress(enabled=events is not None) as bar:
+        task = bar.add_task("pretrain", total=total, completed=start, loss="", speed="")
+        for step in range(start, total):
+            if interrupt.agreed():
+                _save(loop, work, step)
+                raise KeyboardInterrupt
+            if step == 0 and events:
+                save_views(loop, work, events)
+            result = loop.run_step(step)
+            pace.tick()
+            done = step + 1
+            logged = done % runtime.log_every == 0 or done in (1, total)
+            if logged:
+                loss = finite_loss(result, done)
+                if events:
+                    _log_step(events, bar, task, done, loss, result.learning_rate, result.metrics, pace)
+            elif events:
+                bar.update(task, completed=done)
+            if events and (done % watch_every == 0 or done == total):
+                _look(loop, watch, runtime, events, done)
+                save_pictures(loop, work, events, done)
+            due = done % runtime.checkpoint_every == 0 if runtime.checkpoint_every else time.monotonic() - saved > runtime.checkpoint_seconds
+            if events and (due or done == total) and math.isfinite(float(result.loss)):
+                _save(loop, work, done)
+                saved = time.monotonic()
+    if events and start < total:
+        _measure(work, pace, loop.device)
+
+
+def _log_step(events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, Any], pace: Pace) -> None:
+    speed = pace.lap()
+    events.number(step, "train/loss", loss)
+    events.number(step, "train/learning_rate", rate)
+    for name, value in metrics.items():
+        events.number(step, f"train/{name}", float(value))
+    events.number(step, "train/images_per_second", speed)
+    bar.update(task, completed=step, loss=f"loss {loss:.3f}", speed=f"{speed:,.0f} images/s")
+
+
+def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step: int) -> None:
+    found = watch.look(loop.method)
+    for name, value in found.items():
+        events.number(step, name, value)
+    verdict = watch.judge(found)
+    if verdict and runtime.on_collapse == "stop":
+        raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
+    if verdict:
+        log.warning("pretrain: %s at step %d", verdict, step)
+
+
+def _measure(work: Path, pace: Pace, device: torch.device) -> None:
+    """measured.json: what the clock said, apart from what equal runs share."""
+    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+    body = {"images_per_second": round(pace.overall(), 1), "seconds": round(pace.elapsed(), 1), "memory_bytes": memory, "device": device.type, "ranks": world_size()}
+    write_json(work / "measured.json", body)
+
+
+def _save(loop: Loop, work: Path, step: int) -> None:
+    if is_first():
+        save_checkpoint(work, step, loop.state())
+
+
+def _prepare(method: Method, config: RunConfig, store: Store, feed: Feed) -> None:
+    if config.pretrain.init_from:
+        init_from(method, config.pretrain.init_from)
+    rows = feed.rows(0)[: min(len(feed.ids), 2048)]
+    with torch.no_grad():
+        method.prepare(torch.from_numpy(store.gather(feed.ids[rows]).fields["image"]))
+
+
+def _compile(method: Method, runtime: RuntimeConfig, device: torch.device) -> None:
+    if runtime.compile == "on" or (runtime.compile == "auto" and device.type == "cuda"):
+        method.encoder.compile()
+
+
+def announce(loop: Loop, start: int, total: int, device: torch.device) -> None:
+    """One line before the first step: steps, expected time and memory, from two trial steps on a copy that is thrown away."""
+    if world_size() > 1:
+        log.info("pretrain: %d steps of %d images on %d ranks (%s)", total - start, loop.feed.batch_size, world_size(), device.type)
+        return
+    # An epoch's beginning may be dear (clustering), so the trial steps are within one.
+    step = start + 1 if start % loop.feed.steps_per_epoch == 0 and loop.feed.steps_per_epoch > 1 else start
+    trial = Loop(copy.deepcopy(loop.method), loop.feed, loop.optimizers["main"][1], total, loop.seed, loop.precision)
+    seconds = 0.0
+    for _ in range(2):  # the first one pays for allocations and kernels
+        began = time.monotonic()
+        trial.run_step(min(step, total - 1))
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.monotonic() - began
+    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+    log.info(
+        "pretrain: %d steps of %d images on %s (%s), about %s, %.1f GB of memory",
+        total - start, loop.feed.batch_size, device.type, loop.precision, _span(seconds * (total - start)), memory / 1e9,
+    )  # fmt: skip
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def data_facts(store: Store) -> dict[str, Any]:
+    """What a model must know of the data it was built for."""
+    return {
+        "name": store.name,
+        "sha256": store.sha256,
+        "channels": store.channels,
+        "size": store.size,
+        "mean": [float(x) for x in store.mean],
+        "std": [float(x) for x in store.std],
+        "num_samples": len(store.pretraining_ids()),
+    }
+
+
+def check_ranks(config: RunConfig, ranks: int) -> None:
+    share = config.pretrain.batch_size // config.pretrain.accumulate
+    if share % ranks:
+        raise InputError(f"pretrain.batch_size={config.pretrain.batch_size} (over accumulate={config.pretrain.accumulate}) is to be a multiple of runtime.devices={ranks}")

@@ -1,0 +1,49 @@
+"""The `runtime` block: how a run is carried out, never what it computes. It stays out of fingerprints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ssl_pipelines.artifacts import Config, InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class RuntimeConfig(Config):
+    devices: int = Field(default=1, ge=1, le=64)  # ranks on this machine
+    workers: int | Literal["auto"] = "auto"  # processes that decode images
+    threads: int | None = Field(default=None, ge=1, le=512)  # of torch on CPU; None: torch's choice
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU
+    log_every: int = Field(default=10, ge=1)  # steps
+    watch_every: int | None = Field(default=None, ge=1)  # steps; None: ten times a run
+    checkpoint_every: int | None = Field(default=None, ge=1)  # steps; None: by the clock
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+    on_collapse: Literal["stop", "warn"] = "stop"
+    on_code_change: Literal["warn", "rerun"] = "warn"
+
+
+def device_of(runtime: RuntimeConfig) -> torch.device:
+    """The device that `runtime.accelerator` means here. Raises InputError where it is not there."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = runtime.accelerator
+    if wanted == "auto":
+        wanted = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    if not available[wanted]:
+        found = ", ".join(name for name, there in available.items() if there)
+        raise InputError(f"runtime.accelerator={wanted!r} is not on this machine. Allowed here: auto, {found}")
+    return torch.device(wanted)
+
+
+def num_workers(runtime: RuntimeConfig) -> int:
+    """Processes for decoding: as asked, or one a core."""
+    import os
+
+    if runtime.workers != "auto":
+        return max(1, runtime.workers)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

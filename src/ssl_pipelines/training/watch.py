@@ -1,0 +1,78 @@
+"""The watch: is the representation alive? Embedding spread, effective rank and a small kNN, on a fixed sample in evaluation mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ssl_pipelines.algorithms.neighbors import knn_predict
+from ssl_pipelines.algorithms.spectra import effective_rank, embedding_std
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data import Store
+from ssl_pipelines.methods.base import Method
+from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.views.plain import plain_view
+
+SAMPLE, BANK, QUERIES = 512, 1000, 500
+LEAST_STD, LEAST_RANK, PATIENCE = 1e-2, 1.5, 2  # embedding_std is 1 for an isotropic embedding, 0 for a point
+
+
+class Watch:
+    """Looks at the encoder now and then. The labelled sample is of train and validation; test is never read."""
+
+    def __init__(self, store: Store, seed: int, device: torch.device):
+        self.store, self.device = store, device
+        random = np.random.default_rng(derive(seed, "watch"))
+
+        def draw(ids: np.ndarray, count: int) -> np.ndarray:
+            return np.sort(random.permutation(ids)[:count])
+
+        self.sample = draw(store.pretraining_ids(), SAMPLE)
+        train = store.ids("train")
+        train = train[store.labels(train) >= 0]
+        validation = store.ids("validation")
+        validation = validation[store.labels(validation) >= 0]
+        if len(validation):
+            self.bank, self.queries = draw(train, BANK), draw(validation, QUERIES)
+        else:
+            both = random.permutation(train)[: BANK + QUERIES]
+            cut = len(both) * BANK // (BANK + QUERIES)
+            self.bank, self.queries = np.sort(both[:cut]), np.sort(both[cut:])
+        self.bad_looks = 0
+
+    @torch.no_grad()
+    def look(self, method: Method) -> dict[str, float]:
+        """{"watch/embedding_std", "watch/effective_rank", "watch/knn_top1" where there are labels}. Leaves the method as it was."""
+        was_training = method.training
+        method.eval()
+        z = self._embed(method, self.sample)
+        found = {"watch/embedding_std": float(embedding_std(z)), "watch/effective_rank": float(effective_rank(z))}
+        if len(self.bank) and len(self.queries):
+            bank_labels = torch.from_numpy(self.store.labels(self.bank))
+            labels = torch.from_numpy(self.store.labels(self.queries))
+            classes = int(bank_labels.max()) + 1
+            k = min(20, len(self.bank))
+            guess = knn_predict(self._embed(method, self.bank), bank_labels, self._embed(method, self.queries), k, 0.07, classes)
+            found["watch/knn_top1"] = float((guess == labels).float().mean())
+        method.train(was_training)
+        return found
+
+    def judge(self, found: dict[str, float]) -> str | None:
+        """A sentence when the embedding has been collapsed for `PATIENCE` looks in a row, else None."""
+        std, rank = found["watch/embedding_std"], found["watch/effective_rank"]
+        collapsed = not np.isfinite(std) or std < LEAST_STD or rank < LEAST_RANK
+        self.bad_looks = self.bad_looks + 1 if collapsed else 0
+        if self.bad_looks < PATIENCE:
+            return None
+        return f"the embedding has collapsed: standard deviation {std:.2g} (at least {LEAST_STD:g} wanted), effective rank {rank:.2f} (at least {LEAST_RANK:g})"
+
+    def _embed(self, method: Method, ids: np.ndarray) -> torch.Tensor:
+        parts = []
+        for start in range(0, len(ids), 256):
+            images = torch.from_numpy(self.store.gather(ids[start : start + 256]).fields["image"]).to(self.device)
+            parts.append(method.encode(plain_view(images, method.image_size)).float().cpu())
+        return torch.cat(parts)
+
+
+class Stopped(InputError):
+    """The training ended itself: NaN, collapse, out of memory. The last good checkpoint is kept."""

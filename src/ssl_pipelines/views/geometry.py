@@ -1,0 +1,42 @@
+"""Crop, resize, flip and blur as two matrix products a view, one matrix an axis and image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def resize_matrix(start: Tensor, length: Tensor, source: int, size: int, flip: Tensor | None = None) -> Tensor:
+    """(B,) first pixel and (B,) length of a crop along one axis -> (B, size, source) antialiasing triangle weights.
+
+    Row i weighs source pixels by a triangle around the centre of output pixel i, max(1, length / size) wide to each side, inside the
+    crop alone, as torchvision's antialiased `resized_crop` does. What lies outside the image counts as zero (padded crops)."""
+    scale = (length / size).unsqueeze(1)  # (B, 1) source px per output px
+    support = scale.clamp(min=1.0).unsqueeze(2)  # (B, 1, 1)
+    step = torch.arange(size, device=start.device, dtype=torch.float32)
+    center = (step + 0.5) * scale  # (B, size), px of the crop
+    pixel = torch.arange(source, device=start.device, dtype=torch.float32) - start.unsqueeze(1) + 0.5  # (B, source), px of the crop
+    inside = ((pixel > 0) & (pixel < length.unsqueeze(1))).unsqueeze(1)
+    weights = (1 - (pixel.unsqueeze(1) - center.unsqueeze(2)).abs() / support).clamp(min=0) * inside  # (B, size, source)
+    total = weights.sum(2, keepdim=True)
+    weights = weights / total.clamp(min=1e-6)
+    if flip is not None:
+        weights = torch.where(flip.view(-1, 1, 1), weights.flip(1), weights)
+    return weights
+
+
+def blur_matrix(sigma: Tensor, size: int) -> Tensor:
+    """(B,) sigma in px -> (B, size, size) Gaussian weights with mirrored edges; the identity where sigma is 0.
+
+    The kernel is cut at 5 % of the size to each side, at least 1 px: SimCLR's tenth of the size."""
+    reach = max(1, round(0.05 * size))
+    offset = torch.arange(-reach, reach + 1, device=sigma.device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offset / sigma.clamp(min=1e-3).unsqueeze(1)).square())  # (B, K)
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    row = torch.arange(size, device=sigma.device)
+    target = row.unsqueeze(1) + offset.long()  # (size, K)
+    target = target.abs()
+    target = torch.where(target >= size, 2 * (size - 1) - target, target)
+    matrix = torch.zeros(len(sigma), size, size, device=sigma.device)
+    index = target.unsqueeze(0).expand(len(sigma), -1, -1)
+    return matrix.scatter_add_(2, index, kernel.unsqueeze(1).expand(-1, size, -1))
