@@ -58,7 +58,7 @@ class _Quiet(click.ClickException):
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
-        self.exit_code = exit_code
+        setattr(self, "exit_code", exit_code)  # noqa: B010, a class variable in click
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -109,7 +109,9 @@ def _to_log_file(error: BaseException) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    record = logging.LogRecord("ssl_pipelines", logging.ERROR, __file__, 0, "the run ended with an error", None, (type(error), error, error.__traceback__))
+    record = logging.LogRecord(
+        "ssl_pipelines", logging.ERROR, __file__, 0, "the run ended with an error", None, (type(error), error, error.__traceback__)
+    )
     handler.emit(record)
     handler.close()
 
@@ -146,7 +148,9 @@ def methods(as_json: bool) -> None:
     """List the methods: what to give to --params method=NAME."""
     from ssl_pipelines.methods.registry import TABLE
 
-    rows = [{"name": name, "family": row.family, "paper": f"{row.paper}", "needs": row.needs} for name, row in sorted(TABLE.items())]
+    rows = [
+        {"name": name, "family": row.family, "paper": f"{row.paper}", "needs": row.needs} for name, row in sorted(TABLE.items())
+    ]
     _listing(rows, as_json, ("name", "family", "paper", "needs"))
 
 
@@ -160,6 +164,6 @@ def datasets(as_json: bool) -> None:
     if as_json:
         _listing(rows, True, ())
     else:
-        _listing([{"name": row["name"], "reads": row["paper"], "needs": row["needs"]} for row in rows], False, ("name", "reads", "needs"))
-
-
+        _listing(
+            [{"name": row["name"], "reads": row["paper"], "needs": row["needs"]} for row in rows], False, ("name", "reads", "needs")
+        )

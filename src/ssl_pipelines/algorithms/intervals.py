@@ -15,7 +15,8 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     share, z2 = correct / n, Z95**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    # At 0 and at n the ends meet the share exactly, but for rounding.
+    return max(0.0, min(share, float(middle - half))), min(1.0, max(share, float(middle + half)))
 
 
 def paired_bootstrap(ours: NDArray, theirs: NDArray, rng: np.random.Generator, draws: int = DRAWS) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""NT-Xent: the normalised, temperature-scaled cross entropy over two views."""
+"""NT-Xent: the normalized, temperature-scaled cross entropy over two views."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """loss (); metrics name -> (), logged; memory: detached, what `after_step` must remember; the optimiser that this loss steps."""
+    """loss (); metrics name -> (), logged; memory: detached, what `after_step` must remember; the optimizer that this loss steps."""
 
     loss: Tensor
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
@@ -91,11 +91,11 @@ class Method(nn.Module, ABC):
         """Pure: writes no buffer but batch norm's."""
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Output]:
-        """At each yield the loop zeroes the gradients, goes back, reduces and steps the named optimiser."""
+        """At each yield the loop zeroes the gradients, goes back, reduces and steps the named optimizer."""
         yield self.loss(batch, clock)
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
-        """Once a step: momentum weights, queue, bank, centre."""
+        """Once a step: momentum weights, queue, bank, center."""
 
     def before_epoch(self, clock: Clock, embed: Callable[[], Tensor]) -> Sampling | None:
         """Once an epoch; `embed()` gives (N, D) in evaluation mode. What is kept goes into buffers."""

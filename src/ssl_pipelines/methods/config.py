@@ -13,7 +13,7 @@ from ssl_pipelines.views.plan import ViewPlan
 
 
 class OptimizerConfig(Config):
-    """One optimiser and its schedule: linear warm-up, then cosine to `final_lr_fraction` of the peak."""
+    """One optimizer and its schedule: linear warm-up, then cosine to `final_lr_fraction` of the peak."""
 
     name: Literal["sgd", "adamw", "lars"] = "sgd"
     lr: float = Field(default=0.06, gt=0, le=100)  # at `lr_batch` images
@@ -39,7 +39,7 @@ class MethodConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a method asks of the run where the user has not said: an encoder that suits a small machine, an optimiser."""
+    """What a method asks of the run where the user has not said: an encoder that suits a small machine, an optimizer."""
 
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(name="resnet_small"))
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -57,7 +57,7 @@ def method_config(name: str, values: dict[str, Any] | None) -> MethodConfig:
 
 
 def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerConfig:
-    """The block `pretrain.optimizer` over the method's own. Another optimiser than the method's starts from its plain defaults."""
+    """The block `pretrain.optimizer` over the method's own. Another optimizer than the method's starts from its plain defaults."""
     values = dict(values or {})
     own = method_class(name).recipe.optimizer
     chosen = values.get("name", own.name)
@@ -73,8 +73,12 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
     if config.name == "auto":
         config = BackboneConfig.of(merged(own, {key: value for key, value in values.items() if key != "name"}), "backbone")
     if "vit" in cls.needs and config.name not in VITS:
-        raise InputError(f"method={name!r} needs a ViT that drops tokens, backbone.name={config.name!r} is not one. Allowed: auto, {', '.join(VITS)}")
+        raise InputError(
+            f"method={name!r} needs a ViT that drops tokens, backbone.name={config.name!r} is not one. Allowed: auto, {', '.join(VITS)}"
+        )
     allowed_widths = config.name in RESNETS or config.width == 1.0
     if not allowed_widths:
-        raise InputError(f"backbone.width={config.width} is for a ResNet ({', '.join(RESNETS)}); backbone.name={config.name!r} takes 1.0")
+        raise InputError(
+            f"backbone.width={config.width} is for a ResNet ({', '.join(RESNETS)}); backbone.name={config.name!r} takes 1.0"
+        )
     return config

@@ -13,7 +13,8 @@ from ssl_pipelines.networks.vit import init_transformer
 class TokenDecoder(nn.Module):
     """visible tokens (B, 1 + T', E) and where they belong -> predicted patches (B, T, out_dim).
 
-    He et al. 2022, arXiv:2111.06377, section 3: a linear layer to the decoder's width, mask tokens at the empty places, own positions, blocks, norm, linear."""
+    He et al. 2022, arXiv:2111.06377, section 3: a linear layer to the decoder's width, mask tokens at the empty places,
+    own positions, blocks, norm, linear."""
 
     def __init__(self, encoder_dim: int, dim: int, depth: int, heads: int, out_dim: int):
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -14,7 +15,7 @@ def mlp(dims: Sequence[int], *, last_norm: bool) -> nn.Sequential:
 
     A linear layer straight before a batch norm has no bias: its gradient would be zero."""
     layers: list[nn.Module] = []
-    for k, (into, out) in enumerate(zip(dims, dims[1:], strict=False), start=1):
+    for k, (into, out) in enumerate(pairwise(dims), start=1):
         last = k == len(dims) - 1
         norm = last_norm or not last
         layers.append(nn.Linear(into, out, bias=not norm))

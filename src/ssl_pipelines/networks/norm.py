@@ -1,4 +1,4 @@
-"""Batch normalisation over the global batch, on any device. `nn.SyncBatchNorm` refuses CPU tensors."""
+"""Batch normalization over the global batch, on any device. `nn.SyncBatchNorm` refuses CPU tensors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ssl_pipelines.distributed import all_reduce_mean, world_size
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm of (B, C), (B, C, L) or (B, C, H, W). On one rank it is torch's own; on several, the statistics are the global batch's."""
 
-    def _check_input_dim(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         if input.dim() not in (2, 3, 4):
             raise ValueError(f"expected 2, 3 or 4 dimensions, got {input.dim()}")
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002, torch's own name
         if world_size() == 1 or not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]

@@ -14,7 +14,7 @@ def patchify(images: Tensor, patch_size: int) -> Tensor:
 
 def unpatchify(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     """The inverse of `patchify` for an image of height x width pixels."""
-    b, t, d = patches.shape
+    b, d = len(patches), patches.shape[2]
     rows, columns, channels = height // patch_size, width // patch_size, d // patch_size**2
     x = patches.reshape(b, rows, columns, patch_size, patch_size, channels)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(b, channels, height, width)

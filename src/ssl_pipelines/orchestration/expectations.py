@@ -195,7 +195,7 @@ def _image_checks(usable: pd.DataFrame, store: Mapping[str, Any], config: Valida
     contents, channels = _contents(usable), pd.DataFrame({"mean": store["mean"], "std": store["std"]}, dtype=float)
     small = _some(usable.path[images.side < config.source_side.min])
     copies = _some(usable[usable.sha256.duplicated(keep=False)].sort_values("sha256", kind="stable").path)
-    leaked, flat = _some(contents.places[contents.leaked == 1]), _some(usable.path[images.constant == 1])
+    leaked, flat = _some(contents.places[contents.leaked == 1], "; "), _some(usable.path[images.constant == 1])
     outside = f"{{}} of {len(channels)} channels have their "
     means, stds = (", ".join(f"{value:.3g}" for value in channels[name][:8]) for name in ("mean", "std"))
     side, copy, leak = (
@@ -255,11 +255,11 @@ def _contents(usable: pd.DataFrame) -> pd.DataFrame:
     """One row per image content of the labeled splits: leaked (0 or 1), and the places of those that are."""
     rows = usable[usable.split.isin(LABELED_SPLITS)]
     contents = (rows.groupby("sha256").split.nunique() > 1).astype(int).rename("leaked").reset_index()
-    several = rows[rows.sha256.isin(contents.sha256[contents.leaked == 1])]
-    places = (several.path + " (" + several.split + ")").groupby(several.sha256).agg(lambda found: " = ".join(found.iloc[:3]))
+    several = rows[rows.sha256.isin(contents.sha256[contents.leaked == 1])].drop_duplicates(["sha256", "split"])
+    places = (several.path + " (" + several.split + ")").groupby(several.sha256).agg(" = ".join)
     return contents.assign(places=contents.sha256.map(places).astype(str))
 
 
-def _some(items: pd.Series, limit: int = 3) -> str:
-    shown = ", ".join(items.iloc[:limit])
+def _some(items: pd.Series, between: str = ", ", limit: int = 3) -> str:
+    shown = between.join(items.iloc[:limit])
     return shown + (f", and {len(items) - limit} more" if len(items) > limit else "")

@@ -20,7 +20,14 @@ def make_features(store: Artifact, model: Artifact, parameters: Parameters) -> A
     """Features of every split. Raises InputError, leaving the former ones, when they are not finite or not of the announced shape."""
 
     def build(folder: Path, record: Record) -> None:
-        extract_features(model.path, store.path, parameters.block("extract_features", ExtractConfig), parameters.run.seed, parameters.runtime, folder)
+        extract_features(
+            model.path,
+            store.path,
+            parameters.block("extract_features", ExtractConfig),
+            parameters.run.seed,
+            parameters.runtime,
+            folder,
+        )
         outcomes = check_features(folder)
         for line in failed_lines(outcomes, "warning"):
             log.warning("extract_features: warning: %s", line)

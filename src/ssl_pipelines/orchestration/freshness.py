@@ -22,7 +22,14 @@ log = logging.getLogger("ssl_pipelines")
 SHOWN = 3  # changes named in one line
 
 
-def make(room: Room, parameters: Parameters, inputs: dict[str, str], build: Callable[[Path, Record], str | None], *, extra: dict[str, str] | None = None) -> Artifact:
+def make(
+    room: Room,
+    parameters: Parameters,
+    inputs: dict[str, str],
+    build: Callable[[Path, Record], str | None],
+    *,
+    extra: dict[str, str] | None = None,
+) -> Artifact:
     """The room's artifact: the one that stands there if it is fresh, else the one that `build` makes.
 
     `inputs` artifact -> fingerprint. `build(folder, record)` writes into the room's folder (an empty one where the room owns it whole)
@@ -31,7 +38,9 @@ def make(room: Room, parameters: Parameters, inputs: dict[str, str], build: Call
     folder, path = root / room.folder, root / room.record
     if not room.outputs:
         recover_folder(folder)
-    wanted = Record(flatten(parameters.read_by(room.parameters)), inputs | (extra or {}), code_digests(*code_of(room, parameters.run.method)))
+    wanted = Record(
+        flatten(parameters.read_by(room.parameters)), inputs | (extra or {}), code_digests(*code_of(room, parameters.run.method))
+    )
     reason = why_stale(room, Record.read(path), wanted, folder, parameters.runtime.on_code_change)
     if reason is None:
         found = Record.read(path)
@@ -66,7 +75,9 @@ def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on
     if meaning and on_code_change == "rerun":
         return f"code changed in {_first(meaning)}"
     if meaning:
-        log.warning("%s: up to date, but code changed since in %s (runtime.on_code_change=rerun makes it anew)", room.name, _first(meaning))
+        log.warning(
+            "%s: up to date, but code changed since in %s (runtime.on_code_change=rerun makes it anew)", room.name, _first(meaning)
+        )
     elif words:
         log.info("%s: up to date; code changed since in %s, in comments or docstrings alone", room.name, _first(words))
     else:

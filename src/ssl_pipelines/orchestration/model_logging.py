@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,7 +29,9 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
 
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "image")]),
-        outputs=Schema([ColSpec(Array(DataType.double), "embedding", required=False), ColSpec(DataType.string, "error", required=False)]),
+        outputs=Schema(
+            [ColSpec(Array(DataType.double), "embedding", required=False), ColSpec(DataType.string, "error", required=False)]
+        ),
     )
     assert tracker.run_id is not None
     with tempfile.TemporaryDirectory() as room:
@@ -41,9 +42,7 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
         package = Path(__file__).resolve().parents[1]
         copied = Path(room) / package.name  # without caches: what is logged is source
         shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        for noisy in ("mlflow", "mlflow.models", "mlflow.utils.requirements_utils"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(None)
+        mlflow.set_tracking_uri(tracker.uri)
         with mlflow.start_run(run_id=tracker.run_id):
             info = mlflow.pyfunc.log_model(
                 name="encoder",
@@ -52,7 +51,8 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
                 code_paths=[str(copied)],
                 signature=signature,
                 input_example=example(store),
-                pip_requirements=[f"{name}=={number}" for name, number in versions().items() if name in NEEDED] + ["pandas", "pillow", "pydantic", "safetensors"],
+                pip_requirements=[f"{name}=={number}" for name, number in versions().items() if name in NEEDED]
+                + ["pandas", "pillow", "pydantic", "safetensors"],
             )
         tracker.client.update_run(tracker.run_id, status="RUNNING")
     return str(info.model_uri)

@@ -26,6 +26,7 @@ BLOCKS: dict[str, type[Config]] = {
     "report": ReportConfig,
     "runtime": RuntimeConfig,
 }
+PATHS = ("root", "labels")  # of the dataset block
 T = TypeVar("T", bound=Config)
 RUN_KEYS = ("method", "methods", "backbone", "pretrain", "seed")
 
@@ -36,6 +37,7 @@ class Parameters:
 
     run: RunConfig
     blocks: Mapping[str, Config]
+    given_paths: Mapping[str, str | None]  # as the user wrote them: fingerprints are to hold in another checkout
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Self:
@@ -45,13 +47,14 @@ class Parameters:
         blocks = {key: model.of(tree.get(key), key) for key, model in BLOCKS.items()}
         dataset = blocks["dataset"]
         assert isinstance(dataset, DatasetConfig)
-        blocks["dataset"] = dataset.model_copy(update={key: _absolute(getattr(dataset, key)) for key in ("root", "labels")})
+        given = {key: getattr(dataset, key) for key in PATHS}
+        blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
         run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree})
         if run.pretrain.init_from:
             pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
             run = run.model_copy(update={"pretrain": pretrain})
         _fits(dataset, run)
-        return cls(run, blocks)
+        return cls(run, blocks, given)
 
     @property
     def runtime(self) -> RuntimeConfig:
@@ -73,7 +76,7 @@ class Parameters:
             elif key == "seed":
                 parts["seed"] = self.run.seed
             else:
-                parts[key] = self.blocks[key].model_dump(mode="json")
+                parts[key] = self.blocks[key].model_dump(mode="json") | (self.given_paths if key == "dataset" else {})
         return parts
 
     def tree(self) -> dict[str, Any]:
@@ -92,5 +95,7 @@ def _fits(dataset: DatasetConfig, run: RunConfig) -> None:
     size = run.method_config.views.resolved(dataset.size).size
     assert size is not None
     if size > dataset.size:
-        raise InputError(f"methods.{run.method}.views.size={size} is larger than dataset.size={dataset.size}; enlarging shows nothing new")
+        raise InputError(
+            f"methods.{run.method}.views.size={size} is larger than dataset.size={dataset.size}; enlarging shows nothing new"
+        )
     check_backbone(run.backbone, size)

@@ -53,10 +53,21 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artif
 
 def _open(tracker: Tracker, work: Path, store: Artifact, gate: Artifact, parameters: Parameters, record: Record) -> str:
     run, data = parameters.run, Store.open(store.path)
-    tags = {"method": run.method, "backbone": run.backbone.name, "dataset": data.name, "dataset.sha256": data.sha256, "fingerprint": record.recipe}
+    tags = {
+        "method": run.method,
+        "backbone": run.backbone.name,
+        "dataset": data.name,
+        "dataset.sha256": data.sha256,
+        "fingerprint": record.recipe,
+    }
     run_id = tracker.open_pretraining(work / "run.json", f"{run.method} on {data.name}", tags, parameters.tree())
     if not (work / "told").exists():
-        profile = {"images": len(data.pretraining_ids()), "size": data.size, "channels": data.channels, "classes": len(data.classes)}
+        profile = {
+            "images": len(data.pretraining_ids()),
+            "size": data.size,
+            "channels": data.channels,
+            "classes": len(data.classes),
+        }
         tracker.dataset(data.name, data.sha256, f"{store.path.parent.name}/{store.path.name}", str(profile))
         tracker.file(gate.path / "validation.html", "validation")
         tracker.file(gate.path / "validation.json", "validation")
@@ -89,9 +100,14 @@ def clean_up(model: Path, fingerprint: str) -> None:
 
 
 def _say_what_else_is_there(work: Path) -> None:
-    others = [path.name for path in work.parent.glob("*") if path.is_dir() and path.name != work.name and any(path.glob("step-*.pt"))]
+    others = [
+        path.name for path in work.parent.glob("*") if path.is_dir() and path.name != work.name and any(path.glob("step-*.pt"))
+    ]
     if others and not work.exists():
-        log.info("pretrain: starting afresh; unfinished trainings of other parameters stay in checkpoints/%s", ", checkpoints/".join(others))
+        log.info(
+            "pretrain: starting afresh; unfinished trainings of other parameters stay in checkpoints/%s",
+            ", checkpoints/".join(others),
+        )
 
 
 def _source_digest(path: Path) -> str:

@@ -33,7 +33,12 @@ def hardware() -> dict[str, Any]:
     import psutil
     import torch
 
-    found: dict[str, Any] = {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 1e9)}
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+    }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found

@@ -21,7 +21,9 @@ from ssl_pipelines.orchestration.session import current
 log = logging.getLogger("ssl_pipelines")
 
 
-def make_scores(name: str, parameters: Parameters, inputs: dict[str, Artifact], evaluate: Callable[[Path], Sequence[Score]]) -> Artifact:
+def make_scores(
+    name: str, parameters: Parameters, inputs: dict[str, Artifact], evaluate: Callable[[Path], Sequence[Score]]
+) -> Artifact:
     """One score file. Unlabelled data gives an empty one and a line that says what is needed."""
     room = ROOMS[name]
 

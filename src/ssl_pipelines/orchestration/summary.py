@@ -33,7 +33,11 @@ def print_summary() -> None:
 
 
 def _results(console: Console, metrics: dict) -> None:
-    table = Table(title=f"{metrics['method']} on {metrics['dataset']['name']}, top-1 on the test images [95% interval]", title_justify="left", box=None)
+    table = Table(
+        title=f"{metrics['method']} on {metrics['dataset']['name']}, top-1 on the test images [95% interval]",
+        title_justify="left",
+        box=None,
+    )
     for column in ("", "this encoder", "baselines"):
         table.add_column(column)
     for title, room, key, baselines in ROWS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from ssl_pipelines.orchestration.paths import home_root
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-log = logging.getLogger("ssl_pipelines")
 EXPERIMENT = "ssl_pipelines"
 PARAMS_A_BATCH, LONGEST = 100, 6000
 
@@ -28,15 +26,14 @@ class Tracker:
         self.command, self.commit = command, commit
         self.run_id: str | None = None
         self._client: MlflowClient | None = None
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home_root() / 'mlflow.db'}"
 
     @property
     def client(self) -> MlflowClient:
         if self._client is None:
-            os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home_root() / 'mlflow.db'}")
-            _quiet()
             from mlflow import MlflowClient
 
-            self._client = MlflowClient()
+            self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
     def open_pretraining(self, note: Path, name: str, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
@@ -106,7 +103,13 @@ class Tracker:
         return self.run_id
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        whence = {"command": self.command, "git_commit": self.commit, "mlflow.runName": name, "mlflow.source.name": "kedro run", "mlflow.source.type": "LOCAL"}
+        whence = {
+            "command": self.command,
+            "git_commit": self.commit,
+            "mlflow.runName": name,
+            "mlflow.source.name": "kedro run",
+            "mlflow.source.type": "LOCAL",
+        }
         whence |= {key: os.environ[key] for key in ("DVC_EXP_NAME", "DVC_STAGE") if key in os.environ}
         run = self.client.create_run(self._experiment(), tags={**whence, **tags}, run_name=name)
         self.run_id = run.info.run_id
@@ -117,7 +120,7 @@ class Tracker:
         if found is not None:
             return found.experiment_id
         # A location of ours for our own store alone: a server decides for itself where artifacts go.
-        ours = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
+        ours = self.uri.startswith("sqlite:")
         return self.client.create_experiment(EXPERIMENT, artifact_location=(home_root() / "mlartifacts").as_uri() if ours else None)
 
     def _reopen(self, run_id: str) -> bool:
@@ -143,8 +146,3 @@ class Tracker:
         rows = [Param(key, str(value)[:LONGEST]) for key, value in flatten(dict(parameters)).items()]
         for start in range(0, len(rows), PARAMS_A_BATCH):
             self.client.log_batch(run_id, params=rows[start : start + PARAMS_A_BATCH])
-
-
-def _quiet() -> None:
-    for name in ("mlflow", "alembic", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,1 +1,1 @@
-"""The one loop, its optimisers and schedules, checkpoints, and the watch over collapse and NaN."""
+"""The one loop, its optimizers and schedules, checkpoints, and the watch over collapse and NaN."""

@@ -22,7 +22,9 @@ def main(spec: Path) -> int:
     body = read_json(spec)
     runtime = RuntimeConfig.of(body["runtime"], "runtime")
     device = device_of(runtime)
-    logging.basicConfig(level=logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.ERROR, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(
+        level=logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.ERROR, format="%(message)s", stream=sys.stdout
+    )
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -32,7 +32,11 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
             log.warning("%s cannot be read (%s); trying the one before it", path.name, type(error).__name__)
             continue
         if state["threads"] != torch.get_num_threads():
-            log.warning("this checkpoint was made with %d threads, now there are %d: the result may differ in the last bits", state["threads"], torch.get_num_threads())
+            log.warning(
+                "this checkpoint was made with %d threads, now there are %d: the result may differ in the last bits",
+                state["threads"],
+                torch.get_num_threads(),
+            )
         return state
     return None
 
@@ -48,5 +52,7 @@ def load_weights(module: nn.Module, weights: dict[str, torch.Tensor], source: st
             if shapes
             else f"first: {(missing or extra)[0]}"
         )
-        raise InputError(f"{source} is of another architecture: {len(missing)} tensors missing, {len(extra)} unknown, {len(shapes)} of another shape ({first})")
+        raise InputError(
+            f"{source} is of another architecture: {len(missing)} tensors missing, {len(extra)} unknown, {len(shapes)} of another shape ({first})"
+        )
     module.load_state_dict(weights)

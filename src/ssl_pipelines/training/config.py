@@ -58,7 +58,9 @@ class RunConfig(Config):
         pretrain["optimizer"] = optimizer.model_dump(mode="json")
         checked = PretrainConfig.of(pretrain, "pretrain")
         if checked.accumulate > 1 and method.compares_within_batch:
-            raise InputError(f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1")
+            raise InputError(
+                f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
+            )
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         return cls(
             method=name,

@@ -32,9 +32,12 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
     command += ["-m", "ssl_pipelines.training", str(spec)]
     threads = runtime.threads or max(1, (os.cpu_count() or 1) // runtime.devices)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    with (work / "ranks.log").open("ab") as noise, subprocess.Popen(command, env=environment, stderr=noise if not sys.stderr.isatty() else None) as ranks:
-        with _forwarding(ranks):
-            code = ranks.wait()
+    with (
+        (work / "ranks.log").open("ab") as noise,
+        subprocess.Popen(command, env=environment, stderr=noise if not sys.stderr.isatty() else None) as ranks,
+        _forwarding(ranks),
+    ):
+        code = ranks.wait()
     if problem.is_file():
         found = read_json(problem)
         if found["kind"] == "interrupted":

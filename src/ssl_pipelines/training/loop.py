@@ -29,7 +29,7 @@ class StepResult:
 
 
 class Loop:
-    """A method, its optimisers and its feed; `run_step(k)` is step k, whatever came before."""
+    """A method, its optimizers and its feed; `run_step(k)` is step k, whatever came before."""
 
     def __init__(self, method: Method, feed: Feed, config: OptimizerConfig, total_steps: int, seed: int, precision: str):
         self.method, self.feed, self.total_steps, self.seed = method, feed, total_steps, seed
@@ -59,8 +59,8 @@ class Loop:
         return StepResult(torch.stack([output.loss.detach().float() for output in outputs]).mean(), metrics, rate)
 
     def _stepped(self, batch: object, clock: Clock) -> list[Output]:
-        """One optimiser step at every yield of the method."""
-        outputs = []
+        """One optimizer step at every yield of the method."""
+        outputs: list[Output] = []
         losses = self.method.losses(batch, clock)  # type: ignore[arg-type]
         while True:
             with self._autocast():
@@ -73,7 +73,7 @@ class Loop:
             outputs.append(output)
 
     def _accumulated(self, batches: list, clock: Clock) -> list[Output]:
-        """One optimiser step for all micro-batches together."""
+        """One optimizer step for all micro-batches together."""
         self._zero()
         outputs = []
         for batch in batches:
@@ -125,12 +125,14 @@ class Loop:
         parts = []
         for start in range(0, len(self.feed.ids), 512):
             pixels = self.feed.store.gather(self.feed.ids[start : start + 512]).fields["image"]
-            parts.append(self.method.encode(plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)).float().cpu())
+            parts.append(
+                self.method.encode(plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)).float().cpu()
+            )
         self.method.train()
         return torch.cat(parts)
 
     def state(self) -> dict:
-        """All that a step depends on: weights, buffers, optimisers, the epoch's sampling."""
+        """All that a step depends on: weights, buffers, optimizers, the epoch's sampling."""
         sampling = self.feed.sampling
         return {
             "method": self.method.state_dict(),

@@ -39,7 +39,7 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
 
     cls = method_class(config.method)
     if "rgb" in cls.needs and data["channels"] != 3:
-        raise InputError(f"method={config.method!r} needs colour images; this store has {data['channels']} channel(s)")
+        raise InputError(f"method={config.method!r} needs color images; this store has {data['channels']} channel(s)")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
         return cls(config.method_config.model_copy(update={"views": plan}), Parts(encoder, data["num_samples"], size))
@@ -88,7 +88,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     """config.json of a model folder. Raises InputError for a missing one and an unknown schema."""
     body: dict[str, Any] = read_json(folder / "config.json")
     if body.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(f"{folder / 'config.json'}: schema_version={body.get('schema_version')!r} is unknown; this version reads {SCHEMA_VERSION}")
+        raise InputError(
+            f"{folder / 'config.json'}: schema_version={body.get('schema_version')!r} is unknown; this version reads {SCHEMA_VERSION}"
+        )
     return body
 
 

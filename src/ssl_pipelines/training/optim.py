@@ -1,4 +1,4 @@
-"""Optimisers and their schedules: every learning rate and weight decay is a function of the step."""
+"""Optimizers and their schedules: every learning rate and weight decay is a function of the step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from torch.optim import Optimizer
 from ssl_pipelines.methods.base import Method, ParamGroup
 from ssl_pipelines.methods.config import OptimizerConfig
 
-__all__ = ["OptimizerConfig", "build_optimizer", "build_optimizers", "clip_gradients", "learning_rate_at", "set_schedules", "weight_decay_at"]
+__all__ = [
+    "OptimizerConfig",
+    "build_optimizer",
+    "build_optimizers",
+    "clip_gradients",
+    "learning_rate_at",
+    "set_schedules",
+    "weight_decay_at",
+]
 
 
 def learning_rate_at(config: OptimizerConfig, batch_size: int, step: int, total_steps: int) -> float:
@@ -37,7 +45,7 @@ def _half_cosine(step: int, steps: int) -> float:
 
 
 def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Optimizer:
-    """One optimiser over groups of modules; biases, norms and other vectors are in groups without weight decay."""
+    """One optimizer over groups of modules; biases, norms and other vectors are in groups without weight decay."""
     rows = []
     for group in groups:
         own = group.config or config
@@ -63,7 +71,7 @@ class _Rest(nn.Module):
 
 
 def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple[Optimizer, OptimizerConfig]]:
-    """name -> (optimiser, its config). "main" has every trainable parameter that no exception names."""
+    """name -> (optimizer, its config). "main" has every trainable parameter that no exception names."""
     exceptions = method.param_groups()
     named = {id(p) for group in exceptions for p in group.module.parameters()}
     rest = ParamGroup(_Rest([p for p in method.parameters() if p.requires_grad and id(p) not in named]))
@@ -78,7 +86,9 @@ def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple
 def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int, step: int, total_steps: int) -> float:
     """Sets every group's learning rate and weight decay for `step`; returns the learning rate of the scheduled groups."""
     rate = learning_rate_at(config, batch_size, step, total_steps)
-    constant = learning_rate_at(config.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0}), batch_size, step, total_steps)
+    constant = learning_rate_at(
+        config.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0}), batch_size, step, total_steps
+    )
     decay = weight_decay_at(config, step, total_steps)
     for group in optimizer.param_groups:
         group["lr"] = constant if group["schedule"] == "constant" else rate

@@ -33,7 +33,10 @@ def save_pictures(loop: Loop, work: Path, events: Events, step: int) -> None:
     batch = loop.feed.batches(0, 1)[0]
     torch.manual_seed(0)
     for name, images in loop.method.pictures(batch).items():
-        _save(_grid(list(images.unflatten(0, (ROWS, -1)).unbind(1)) if len(images) % ROWS == 0 else [images]), work / "pictures" / f"{name}.png")
+        _save(
+            _grid(list(images.unflatten(0, (ROWS, -1)).unbind(1)) if len(images) % ROWS == 0 else [images]),
+            work / "pictures" / f"{name}.png",
+        )
         events.picture(step, name, f"pictures/{name}.png")
     loop.method.train()
 

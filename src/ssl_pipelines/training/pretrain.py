@@ -106,7 +106,11 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             if events and (done % watch_every == 0 or done == total):
                 _look(loop, watch, runtime, events, done)
                 save_pictures(loop, work, events, done)
-            due = done % runtime.checkpoint_every == 0 if runtime.checkpoint_every else time.monotonic() - saved > runtime.checkpoint_seconds
+            due = (
+                done % runtime.checkpoint_every == 0
+                if runtime.checkpoint_every
+                else time.monotonic() - saved > runtime.checkpoint_seconds
+            )
             if events and (due or done == total) and math.isfinite(float(result.loss)):
                 _save(loop, work, done)
                 saved = time.monotonic()
@@ -114,7 +118,9 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
         _measure(work, pace, loop.device)
 
 
-def _log_step(events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, Any], pace: Pace) -> None:
+def _log_step(
+    events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, Any], pace: Pace
+) -> None:
     speed = pace.lap()
     events.number(step, "train/loss", loss)
     events.number(step, "train/learning_rate", rate)
@@ -138,7 +144,13 @@ def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step
 def _measure(work: Path, pace: Pace, device: torch.device) -> None:
     """measured.json: what the clock said, apart from what equal runs share."""
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
-    body = {"images_per_second": round(pace.overall(), 1), "seconds": round(pace.elapsed(), 1), "memory_bytes": memory, "device": device.type, "ranks": world_size()}
+    body = {
+        "images_per_second": round(pace.overall(), 1),
+        "seconds": round(pace.elapsed(), 1),
+        "memory_bytes": memory,
+        "device": device.type,
+        "ranks": world_size(),
+    }
     write_json(work / "measured.json", body)
 
 
@@ -202,4 +214,5 @@ def data_facts(store: Store) -> dict[str, Any]:
 def check_ranks(config: RunConfig, ranks: int) -> None:
     share = config.pretrain.batch_size // config.pretrain.accumulate
     if share % ranks:
-        raise InputError(f"pretrain.batch_size={config.pretrain.batch_size} (over accumulate={config.pretrain.accumulate}) is to be a multiple of runtime.devices={ranks}")
+        parts = f"pretrain.batch_size={config.pretrain.batch_size} (over accumulate={config.pretrain.accumulate})"
+        raise InputError(f"{parts} is to be a multiple of runtime.devices={ranks}")

@@ -64,7 +64,8 @@ class Watch:
         self.bad_looks = self.bad_looks + 1 if collapsed else 0
         if self.bad_looks < PATIENCE:
             return None
-        return f"the embedding has collapsed: standard deviation {std:.2g} (at least {LEAST_STD:g} wanted), effective rank {rank:.2f} (at least {LEAST_RANK:g})"
+        wanted = f"at least {LEAST_STD:g} and {LEAST_RANK:g} are wanted"
+        return f"the embedding has collapsed: standard deviation {std:.2g}, effective rank {rank:.2f} ({wanted})"
 
     def _embed(self, method: Method, ids: np.ndarray) -> torch.Tensor:
         parts = []

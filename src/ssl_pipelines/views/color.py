@@ -49,4 +49,5 @@ def _hue_matrix(hue: Tensor) -> Tensor:
     angle = hue * (2 * math.pi)
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     turn = torch.stack([one, zero, zero, zero, cos, sin, zero, -sin, cos], dim=1).view(-1, 3, 3)
-    return torch.linalg.inv(yiq) @ turn @ yiq
+    rotated: Tensor = torch.linalg.inv(yiq) @ turn @ yiq
+    return rotated

@@ -64,7 +64,7 @@ def _boxes(recipe: ViewRecipe, batch: int, height: int, width: int, random: torc
         pad = recipe.padding
         offsets = torch.randint(0, 2 * pad + 1, (batch, 2), generator=random) - pad
         return torch.cat([offsets.float(), torch.tensor([float(height), float(width)]).repeat(batch, 1)], dim=1)
-    # torchvision's RandomResizedCrop: up to ten attempts, the first that fits; else the largest centre crop of an allowed ratio.
+    # torchvision's RandomResizedCrop: up to ten attempts, the first that fits; else the largest center crop of an allowed ratio.
     area = height * width * torch.empty(batch, ATTEMPTS).uniform_(*recipe.scale, generator=random)
     low, high = (math.log(bound) for bound in recipe.ratio)
     ratio = torch.exp(torch.empty(batch, ATTEMPTS).uniform_(low, high, generator=random))

@@ -9,7 +9,7 @@ from torch import Tensor
 def resize_matrix(start: Tensor, length: Tensor, source: int, size: int, flip: Tensor | None = None) -> Tensor:
     """(B,) first pixel and (B,) length of a crop along one axis -> (B, size, source) antialiasing triangle weights.
 
-    Row i weighs source pixels by a triangle around the centre of output pixel i, max(1, length / size) wide to each side, inside the
+    Row i weighs source pixels by a triangle around the center of output pixel i, max(1, length / size) wide to each side, inside the
     crop alone, as torchvision's antialiased `resized_crop` does. What lies outside the image counts as zero (padded crops)."""
     scale = (length / size).unsqueeze(1)  # (B, 1) source px per output px
     support = scale.clamp(min=1.0).unsqueeze(2)  # (B, 1, 1)

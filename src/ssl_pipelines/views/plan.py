@@ -32,7 +32,11 @@ class ViewRecipe(Config):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for name, (low, high), least in (("scale", self.scale, 1e-4), ("ratio", self.ratio, 1e-2), ("blur_sigma", self.blur_sigma, 1e-3)):
+        for name, (low, high), least in (
+            ("scale", self.scale, 1e-4),
+            ("ratio", self.ratio, 1e-2),
+            ("blur_sigma", self.blur_sigma, 1e-3),
+        ):
             if not least <= low <= high:
                 raise ValueError(f"{name}: two numbers low <= high, low >= {least}, are allowed")
         if self.scale[1] > 1:
@@ -61,7 +65,7 @@ class ViewPlan(Config):
         return self.model_copy(update={"size": size, "groups": groups})
 
 
-# Chen et al. 2020, arXiv:2002.05709, appendix A and B.9 (CIFAR-10: colour strength 0.5, no blur).
+# Chen et al. 2020, arXiv:2002.05709, appendix A and B.9 (CIFAR-10: color strength 0.5, no blur).
 SIMCLR_SMALL = ViewRecipe(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grayscale=0.2)
 
 

@@ -1,6 +1,7 @@
 """SimCLR: two strong views of an image attract each other, all other images of the batch repel. Chen et al., ICML 2020, arXiv:2002.05709.
 
-Differs: the defaults are the authors' for small images (temperature 0.5, colour strength 0.5, no blur; appendix B.9), with SGD for batches of hundreds.
+Differs: the defaults are the authors' for small images (temperature 0.5, color strength 0.5, no blur; appendix B.9),
+with SGD for batches of hundreds.
 """
 
 from __future__ import annotations

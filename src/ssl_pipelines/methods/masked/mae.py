@@ -1,6 +1,6 @@
 """MAE: encode the visible quarter of an image, predict the pixels of the rest. He et al., CVPR 2022, arXiv:2111.06377.
 
-Differs: patches of 4 px and a light decoder suit small images; the input is normalised by the data set's own channel statistics.
+Differs: patches of 4 px and a light decoder suit small images; the input is normalized by the data set's own channel statistics.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from ssl_pipelines.artifacts import Artifact
 
 
 def evaluate_linear(store: Artifact, features: Artifact, parameters: dict[str, Any]) -> Artifact:
-    from ssl_pipelines.evaluation.linear import linear_eval
     from ssl_pipelines.evaluation.config import LinearConfig
+    from ssl_pipelines.evaluation.linear import linear_eval
     from ssl_pipelines.orchestration.parameters import Parameters
     from ssl_pipelines.orchestration.scoring import make_scores
 

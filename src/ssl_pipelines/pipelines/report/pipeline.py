@@ -6,4 +6,13 @@ from ssl_pipelines.pipelines.report.nodes import write_report
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(write_report, ["store", "gate", "model", "features", "linear_scores", "knn_scores", "finetune_scores", "parameters"], "report", name="report")])
+    return Pipeline(
+        [
+            Node(
+                write_report,
+                ["store", "gate", "model", "features", "linear_scores", "knn_scores", "finetune_scores", "parameters"],
+                "report",
+                name="report",
+            )
+        ]
+    )

@@ -1,0 +1,90 @@
+"""From chunks of raw images to decoded ones, in parallel, in order, in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_pipelines.data.decode import Pixels, Unusable, decode
+from ssl_pipelines.data.readers.base import Chunk, RawImage, Reader
+
+CHUNK_BYTES = 8 << 20  # of decoded pixels in one chunk
+CHUNK_ROWS = 256
+CHUNKS_AHEAD = 4  # for each worker
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpec:
+    """What every stored image looks like."""
+
+    size: int
+    channels: int
+    max_pixels: int
+
+    @property
+    def image_bytes(self) -> int:
+        return self.size * self.size * self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedChunk:
+    """rows: one dict an image (the manifest's columns, split and label as the source gives them); pixels of the usable ones."""
+
+    rows: list[dict[str, Any]]
+    pixels: Pixels  # (usable, S, S, C)
+    sums: NDArray[np.int64]  # (usable, 2, C): of the pixels and of their squares, exact
+
+
+def decoded_chunks(reader: Reader, spec: DecodeSpec, workers: int) -> Iterator[DecodedChunk]:
+    """In the reader's order, whatever the number of workers."""
+    rows = max(1, min(CHUNK_ROWS, CHUNK_BYTES // spec.image_bytes))
+    chunks = iter(reader.chunks(rows))
+    if workers == 1 or not reader.parallel or reader.total_files <= rows:
+        yield from (decode_chunk(chunk, spec) for chunk in chunks)
+        return
+    # joblib goes on dispatching while its consumer waits for the disk, so that finished chunks would pile up: hence in rounds.
+    with joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1) as parallel:
+        while window := list(itertools.islice(chunks, CHUNKS_AHEAD * workers)):
+            yield from parallel(joblib.delayed(decode_chunk)(chunk, spec) for chunk in window)
+
+
+def decode_chunk(chunk: Chunk, spec: DecodeSpec) -> DecodedChunk:
+    logging.getLogger("PIL").setLevel(logging.ERROR)
+    rows, images = [], []
+    for raw in chunk.read():
+        row, pixels = _decode_image(raw, spec)
+        rows.append(row)
+        if pixels is not None:
+            images.append(pixels)
+    shape = (len(images), spec.size, spec.size, spec.channels)
+    return DecodedChunk(rows, np.stack(images) if images else np.empty(shape, np.uint8), _sums(images, spec.channels))
+
+
+def _decode_image(raw: RawImage, spec: DecodeSpec) -> tuple[dict[str, Any], Pixels | None]:
+    row = {"path": _printable(raw.path), "split": raw.split, "label": raw.label, "status": "ok", "reason": None, "sha256": None}
+    try:
+        if isinstance(raw.content, Unusable):
+            raise raw.content
+        pixels, info = decode(raw.content, spec.size, spec.channels, spec.max_pixels)
+    except Unusable as refused:
+        return row | {"status": "unusable", "reason": refused.reason, **(refused.info or {})}, None
+    return row | {"sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), **info}, pixels
+
+
+def _sums(images: Iterable[Pixels], channels: int) -> NDArray[np.int64]:
+    flat = (image.reshape(-1, channels).astype(np.int64) for image in images)
+    sums = [(pixels.sum(0), (pixels * pixels).sum(0)) for pixels in flat]
+    return np.array(sums, dtype=np.int64).reshape(-1, 2, channels)
+
+
+def _printable(path: str) -> str:
+    """File names that are not UTF-8 are written with backslashes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

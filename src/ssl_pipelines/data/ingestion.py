@@ -1,0 +1,121 @@
+"""ingest: raw files to the store. A row for every file, pixels for every usable one, the same for any number of workers."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_pipelines.artifacts import InputError, write_json
+from ssl_pipelines.artifacts.record import digest
+from ssl_pipelines.data.config import DatasetConfig
+from ssl_pipelines.data.decode import header_channels
+from ssl_pipelines.data.decoding import DecodeSpec, decoded_chunks
+from ssl_pipelines.data.manifest import (
+    STORE_SCHEMA_VERSION,
+    Columns,
+    build_manifest,
+    channel_statistics,
+    content_digest,
+    frequent_reasons,
+    label_indices,
+    write_manifest,
+)
+from ssl_pipelines.data.packing import pack_images
+from ssl_pipelines.data.readers import open_reader
+from ssl_pipelines.data.readers.base import Reader
+from ssl_pipelines.data.seeding import generator
+from ssl_pipelines.data.splits import SPLITS, assign_splits
+
+log = logging.getLogger("ssl_pipelines")
+HEADERS_PROBED = 1000
+
+
+def raw_digest(config: DatasetConfig) -> str:
+    """Changes when a raw file is added, removed or written anew (path, size, mtime). Raises InputError if the root is missing."""
+    return digest(sorted(open_reader(config).raw_files()))
+
+
+def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
+    """Writes images.npy, manifest.parquet and store.json into the empty folder `out`.
+
+    Raises InputError if the source is missing, holds nothing usable or nothing to train on, or does not fit on the disk."""
+    start = time.perf_counter()
+    reader = open_reader(config)
+    spec = DecodeSpec(config.size, _channels(reader, seed), config.max_pixels)
+    _check_space(out, reader.total * spec.image_bytes)
+    columns, sums = pack_images(out / "images.npy", decoded_chunks(reader, spec, workers), spec, reader.total_files)
+    if not len(sums):
+        raise InputError(f"{_where(config)}: {_nothing(columns)}")
+    labels, classes = label_indices(columns["label"], columns["path"], reader.classes)
+    splits = _splits(columns, labels, config, seed)
+    kept = splits[np.array(columns["status"]) == "ok"]
+    training = np.isin(kept, ["train", "unlabeled"])
+    if not training.any():
+        raise InputError(f"{_where(config)}: all usable images are {' or '.join(sorted(set(kept)))}; there is nothing to train on")
+    manifest = build_manifest(columns, np.where(splits == "unlabeled", -1, labels), splits, sums, spec.size**2)
+    write_manifest(manifest, out / "manifest.parquet")
+    mean, std = channel_statistics(sums[training], spec.size**2)
+    about = {
+        "schema_version": STORE_SCHEMA_VERSION,
+        "name": config.name or reader.name,
+        "reader": config.reader,
+        "size": spec.size,
+        "channels": spec.channels,
+        "classes": classes,
+        "sha256": content_digest(manifest, spec.size, spec.channels, classes),
+        "mean": mean,
+        "std": std,
+    }
+    write_json(out / "store.json", about)
+    _summarize(about, columns, kept, time.perf_counter() - start)
+
+
+def _where(config: DatasetConfig) -> str:
+    return f"dataset.root={config.root!r}" if config.root else f"dataset.reader={config.reader!r}"
+
+
+def _nothing(columns: Columns) -> str:
+    files = len(columns["path"])
+    return f"none of {files:,} files is a usable image: {frequent_reasons(columns)}" if files else "no files found"
+
+
+def _channels(reader: Reader, seed: int) -> int:
+    """dataset.channels; auto: an array's own number, 1 where all sampled headers are gray, else 3."""
+    if reader.config.channels != "auto":
+        return reader.config.channels
+    probed = [header_channels(content) for content in reader.probe(generator(seed, "channels"), HEADERS_PROBED)]
+    found = {channels for channels in probed if channels is not None}
+    return found.pop() if len(found) == 1 else 3
+
+
+def _check_space(out: Path, needed: int) -> None:
+    free = shutil.disk_usage(out.parent).free
+    if needed > free:
+        sizes = f"needs about {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
+        raise InputError(f"{out.parent}: the store {sizes}; free some or lower dataset.size")
+
+
+def _splits(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig, seed: int) -> NDArray[Any]:
+    """(N,) names, of all files; an unusable one has the source's split, else it counts to train or unlabeled."""
+    source, status, hashes = (np.array(columns[name], dtype=object) for name in ("split", "status", "sha256"))
+    ok = status == "ok"
+    splits = np.where(labels < 0, "unlabeled", np.where(source == None, "train", source))  # noqa: E711 (elementwise)
+    fractions = config.splits.validation, config.splits.test
+    splits[ok] = assign_splits(source[ok].tolist(), labels[ok], hashes[ok].tolist(), *fractions, seed)
+    return splits
+
+
+def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], seconds: float) -> None:
+    files, counts = len(columns["path"]), Counter(kept.tolist())
+    splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+    shape = "{size}x{size}x{channels}".format(**about)
+    refused = f"; not usable: {frequent_reasons(columns)}" if len(kept) < files else ""
+    speed = f"{files / max(seconds, 1e-9):,.0f} files/s"
+    log.info(f"ingest {about['name']}: {len(kept):,} of {files:,} files usable ({splits}), {shape}, {speed}{refused}")

@@ -1,0 +1,111 @@
+"""The store: all usable images in one memory map, one row of the manifest for every file of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ssl_pipelines.artifacts import InputError, read_json
+from ssl_pipelines.data.manifest import STORE_SCHEMA_VERSION
+from ssl_pipelines.data.splits import SPLITS
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Fields by name, one row for each id that was asked for: {"image": (B, S, S, C) uint8}."""
+
+    fields: Mapping[str, NDArray[Any]]
+
+
+class Store:
+    """Opened by reading one small JSON; manifest and images are read when first needed."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]):
+        self.folder = folder
+        self.name: str = about["name"]
+        self.reader: str = about["reader"]
+        self.classes: list[str] = list(about["classes"])
+        self.size: int = about["size"]
+        self.channels: int = about["channels"]
+        self.sha256: str = about["sha256"]
+        self.mean: list[float] = list(about["mean"])  # (C,) in [0, 1], of train and unlabeled images
+        self.std: list[float] = list(about["std"])
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Store:
+        """Raises InputError if there is no store, or one of another schema."""
+        folder = Path(folder)
+        about = read_json(folder / "store.json")
+        version = about.get("schema_version")
+        if version != STORE_SCHEMA_VERSION:
+            raise InputError(
+                f"{folder}/store.json: schema_version={version!r} is not read, allowed is {STORE_SCHEMA_VERSION}; run ingest again"
+            )
+        return cls(folder, about)
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        path = self.folder / "manifest.parquet"
+        if not path.is_file():
+            raise InputError(f"{path} is missing; run ingest again")
+        return pd.read_parquet(path)
+
+    @cached_property
+    def _images(self) -> NDArray[np.uint8]:
+        path = self.folder / "images.npy"
+        try:
+            images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read ({error}); run ingest again") from None
+        if images.shape != (int(self._usable.sum()), self.size, self.size, self.channels) or images.dtype != np.uint8:
+            raise InputError(f"{path} is {images.dtype} {list(images.shape)}, not what its manifest describes; run ingest again")
+        return images
+
+    @cached_property
+    def _usable(self) -> NDArray[np.bool_]:
+        return (self.manifest["status"] == "ok").to_numpy(dtype=bool)
+
+    @cached_property
+    def _rows(self) -> Ids:
+        """id -> row of images.npy, -1 where unusable (ids count from 0)."""
+        return np.where(self._usable, np.cumsum(self._usable) - 1, -1)
+
+    @cached_property
+    def _labels(self) -> Ids:
+        return self.manifest["label"].fillna(-1).to_numpy(dtype=np.int64)
+
+    @cached_property
+    def _splits(self) -> NDArray[Any]:
+        return self.manifest["split"].to_numpy(dtype=object)
+
+    def ids(self, *splits: str) -> Ids:
+        """Ids of the usable images of these splits, ascending."""
+        assert set(splits) <= set(SPLITS), splits
+        return np.flatnonzero(self._usable & np.isin(self._splits, splits)).astype(np.int64)
+
+    def pretraining_ids(self) -> Ids:
+        return self.ids("train", "unlabeled")
+
+    def labels(self, ids: Ids) -> Ids:
+        """(B,) indices into classes, -1 for none."""
+        return self._labels[np.asarray(ids)]
+
+    def gather(self, ids: Ids) -> Sample:
+        """The images with these ids, in their order; any may come twice. Raises IndexError for an id without an image."""
+        ids = np.asarray(ids, dtype=np.int64)
+        if len(ids) and (ids.min() < 0 or ids.max() >= len(self._rows) or (self._rows[ids] < 0).any()):
+            raise IndexError(f"{self.folder}: an id asked for has no usable image")
+        rows = self._rows[ids]
+        order = np.argsort(rows, kind="stable")  # ascending reads are kind to the disk
+        images = np.empty((len(ids), *self._images.shape[1:]), np.uint8)
+        images[order] = self._images[rows[order]]
+        return Sample({"image": images})

@@ -1,0 +1,48 @@
+"""The blocks extract_features, linear_eval, knn_eval and finetune."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssl_pipelines.artifacts import Config
+from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.views.plan import ViewRecipe
+
+
+class ExtractConfig(Config):
+    batch_size: int = Field(default=512, ge=1, le=65536)  # images at a time; the features do not depend on it
+    random_init_seeds: int = Field(default=3, ge=1, le=20)
+
+
+class LinearConfig(Config):
+    num_values: int = Field(default=9, ge=1, le=100)  # of l2, evenly in its logarithm; Ericsson et al. 2021 take 45
+    max_iterations: int = Field(default=1000, ge=1, le=100_000)  # of L-BFGS, for each value
+    standardize: bool = True  # each feature to mean 0 and standard deviation 1 over the images that are fitted
+
+
+class KnnConfig(Config):
+    k: int = Field(default=20, ge=1, le=100_000)  # 20: DINO, 200: InstDisc; at most the bank's size is used
+    temperature: float = Field(default=0.07, gt=0, le=1000)
+
+
+class FinetuneOptimizer(OptimizerConfig):
+    name: Literal["sgd", "adamw", "lars"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0, le=100)
+    lr_batch: int | None = Field(default=None, ge=1)
+    weight_decay: float = Field(default=0.05, ge=0, le=1)
+
+
+class Augmentation(ViewRecipe):
+    """Shifts alone: a mirrored digit is another sign. For photographs finetune.augmentation.flip=0.5 is usual."""
+
+    crop: Literal["resized", "padded", "none"] = "padded"
+    flip: float = Field(default=0.0, ge=0, le=1)
+
+
+class FinetuneConfig(Config):
+    images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
+    batch_size: int = Field(default=128, ge=2, le=65536)
+    optimizer: FinetuneOptimizer = FinetuneOptimizer()
+    augmentation: Augmentation = Augmentation()

@@ -1,0 +1,7 @@
+"""What evaluation says where it has nothing to evaluate."""
+
+from ssl_pipelines.artifacts import InputError
+
+
+class NotApplicable(InputError):
+    """This data cannot be scored this way (no labels, no test images); the rest of the run stands."""

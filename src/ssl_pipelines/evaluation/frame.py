@@ -1,0 +1,69 @@
+"""Who teaches, who chooses, who is tested: the labeled images of a store in three roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_pipelines.data import Store
+from ssl_pipelines.data.seeding import generator
+from ssl_pipelines.evaluation.errors import NotApplicable
+
+Ids = NDArray[np.int64]
+HELD_OUT = 0.2  # of train, where the store has no validation split
+HOW = "give labels by class folders or dataset.labels=<csv with columns path, label>"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Ids of labeled images. Fitted on `fit`, chosen on `validation`, refit on both, scored on `test` once, at the end."""
+
+    store: Store
+    fit: Ids
+    validation: Ids
+    test: Ids
+    own_validation: bool  # the store's split; else a seeded, stratified share of train
+
+    @staticmethod
+    def of(store: Store, seed: int, room: str) -> Frame:
+        """Raises NotApplicable where labels, a second class, test images or images to choose on are missing."""
+        train, validation, test = (_labeled(store, split) for split in ("train", "validation", "test"))
+        if len(train) == 0:
+            raise NotApplicable(f"{room} needs labels, and no training image of {store.name!r} has one: {HOW}")
+        classes = np.unique(store.labels(train))
+        if len(classes) < 2:
+            raise NotApplicable(f"{room} needs at least 2 classes, and the training images of {store.name!r} have 1: {HOW}")
+        if len(test) == 0:
+            raise NotApplicable(f"{room} needs labeled test images, and {store.name!r} has none: {HOW}")
+        if len(validation):
+            return Frame(store, train, validation, test, own_validation=True)
+        held_out = hold_out(store.labels(train), generator(seed, "evaluation/held_out"))
+        if not held_out.any():
+            raise NotApplicable(f"{room} needs 2 training images of some class, and every class of {store.name!r} has 1: {HOW}")
+        return Frame(store, train[~held_out], train[held_out], test, own_validation=False)
+
+    @property
+    def both(self) -> Ids:
+        return np.sort(np.concatenate([self.fit, self.validation]))
+
+    def describe(self) -> str:
+        """The sizes, and where validation comes from."""
+        source = "the store's split" if self.own_validation else f"a seeded {HELD_OUT:.0%} of train, stratified"
+        return f"fit {len(self.fit):,}, validation {len(self.validation):,} ({source}), test {len(self.test):,} images"
+
+
+def hold_out(labels: NDArray, rng: np.random.Generator, share: float = HELD_OUT) -> NDArray[np.bool_]:
+    """True for `share` of every class, at least one image and never the last one; a class with a single image stays."""
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        held_out[rows[: min(max(1, round(share * len(rows))), len(rows) - 1)]] = True
+    return held_out
+
+
+def _labeled(store: Store, split: str) -> Ids:
+    ids = store.ids(split)
+    labeled: Ids = ids[store.labels(ids) >= 0]
+    return labeled

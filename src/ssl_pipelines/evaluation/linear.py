@@ -1,0 +1,101 @@
+"""linear_eval: how well a linear classifier does on frozen features. Kornblith et al. 2019, arXiv:1805.08974; Ericsson et al. 2021,
+arXiv:2011.13377 (45 values of l2 there, raw features; here num_values, standardized unless linear_eval.standardize=false)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_pipelines.evaluation.config import LinearConfig
+from ssl_pipelines.evaluation.frame import Frame
+from ssl_pipelines.evaluation.frozen import judge
+from ssl_pipelines.evaluation.logistic import Linear, Problem
+from ssl_pipelines.evaluation.scores import Outcome, Score
+from ssl_pipelines.evaluation.stored import StoredFeatures
+
+logger = logging.getLogger("ssl_pipelines")
+STRONGEST, WEAKEST = 5.0, -6.0  # powers of ten of l2, against the sum of the losses
+ON_PATH, REFIT = 1e-4, 1e-6  # largest component of the gradient (logistic.py) at which a fit ends
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best value of the path on validation: by correct answers, among equals by likelihood (small sets are full of equals)."""
+
+    stage: str
+    l2: float
+    score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
+    solution: Linear
+    at_end: bool  # no stronger, or no weaker, value was left to try
+
+
+def linear_eval(features: Path, store: Path, config: LinearConfig, seed: int, out: Path) -> list[Score]:
+    """Writes linear_eval.json and linear_eval.predictions.parquet into `out`. Raises NotApplicable where labels are missing."""
+    return judge("linear_eval", "linear", features, store, seed, out, partial(_predict, config=config))
+
+
+def grid(num_values: int) -> NDArray:
+    """l2 from strong to weak, evenly in its logarithm."""
+    return np.logspace(STRONGEST, WEAKEST, num_values)
+
+
+def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, config: LinearConfig) -> Choice:
+    """Walks the path from strong to weak, each fit starting at the last; ends where a quarter of the grid brought nothing."""
+    problem, values = Problem(x, y, config.standardize), grid(config.num_values)
+    patience = max(2, config.num_values // 4)
+    best, best_at, solution = None, 0, None
+    for tried, l2 in enumerate(values):
+        solution = problem.solve(float(l2), solution, config.max_iterations, ON_PATH)
+        score = solution.score(x_val, y_val)
+        if best is None or score > best.score:
+            at_end = config.num_values > 1 and tried in (0, config.num_values - 1)
+            best, best_at = Choice(stage, float(l2), score, solution, at_end), tried
+        if tried - best_at >= patience:
+            break
+    assert best is not None
+    return best
+
+
+def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig) -> Outcome:
+    labels = frame.store.labels
+    y, y_val, stages = labels(frame.fit), labels(frame.validation), stored.stages_of(source)
+
+    def choice(stage: str) -> Choice:
+        rows = partial(stored.rows, source, stage)
+        return choose(rows(frame.fit), y, rows(frame.validation), y_val, stage, config)
+
+    best = max((choice(stage) for stage in stages), key=lambda found: found.score)
+    both = frame.both
+    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize)
+    final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
+    _warn(source, best, final)
+    return Outcome(final.predict(stored.rows(source, best.stage, frame.test)), _protocol(best, final, len(stages), config))
+
+
+def _protocol(best: Choice, final: Linear, num_stages: int, config: LinearConfig) -> str:
+    of_stages = f" of {num_stages} stages, chosen on validation" if num_stages > 1 else ""
+    scaling = "features standardized" if config.standardize else "features as they are"
+    end = "converged" if final.converged else "NOT converged"
+    return (
+        f"multinomial logistic regression with L2, full-batch L-BFGS in float64, {scaling}; "
+        f"stage {best.stage} ({len(final.weight)} dims){of_stages}; l2={best.l2:.4g} of {config.num_values} values "
+        f"{10**WEAKEST:g}..{10**STRONGEST:g} chosen on validation (top-1 {best.score[0]:.4f}); "
+        f"refit on fit and validation: {final.iterations} iterations, gradient {final.gradient:.1e}, {end}"
+    )
+
+
+def _warn(source: str, best: Choice, final: Linear) -> None:
+    if best.at_end:
+        logger.warning("linear_eval, %s: the best l2=%.4g is at an end of the grid; a better one may lie beyond", source, best.l2)
+    if not final.converged:
+        logger.warning(
+            "linear_eval, %s: not converged after %d iterations (gradient %.1e); raise linear_eval.max_iterations",
+            source,
+            final.iterations,
+            final.gradient,
+        )

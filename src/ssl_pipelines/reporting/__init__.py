@@ -1,0 +1,1 @@
+"""Numbers in, pictures out: tables, figures and self-contained HTML pages. Knows no torch."""

@@ -1,0 +1,76 @@
+"""dataset{...} is refused early, in one line that says what is allowed; reading it costs no heavy import."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data import READERS, DatasetConfig
+from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"reader": "mnist5"},
+            "dataset.reader='mnist5' is refused: reader='mnist5' is unknown; did you mean 'mnist5k'? Allowed: image_f",
+        ),
+        (
+            {"reader": "torchvision", "name": "CIFAR"},
+            "dataset.name='CIFAR' is refused: with reader torchvision: name='CIFAR' is unknown; did",
+        ),
+        ({"reader": "torchvision"}, "dataset.name=None is refused"),
+        ({"root": "raw"}, "dataset.root='raw' is refused: reader 'mnist5k' brings its own images"),
+        ({"labels": "x.csv"}, "dataset.labels='x.csv' is refused: only reader 'image_folder' takes labels"),
+        ({"channels": 0}, "dataset.channels=0 is refused: allowed is 'auto' or a whole number from 1 to 64"),
+        ({"channels": True}, "dataset.channels=True is refused"),
+        ({"size": 7}, "dataset.size=7 is refused: allowed is greater than or equal to 8"),
+        ({"size": 1025}, "dataset.size=1025 is refused"),
+        ({"splits": {"test": 0.6}}, "dataset.splits.test=0.6 is refused"),
+        ({"splits": {"tset": 0.1}}, "dataset.splits.tset: key 'tset' of dataset.splits is unknown; did you mean 'test'?"),
+        ({"max_pixels": 10**9}, "dataset.max_pixels=1000000000 is refused"),
+        ({"rot": "x"}, "dataset.rot: key 'rot' of dataset is unknown; did you mean 'root'?"),
+    ],
+)
+def test_refusals(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        DatasetConfig.of(values, "dataset")
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_reader_is_described_and_opens() -> None:
+    from ssl_pipelines.data.readers import open_reader
+
+    assert set(READERS) == {"mnist5k", "torchvision", "image_folder", "parquet", "npz"}
+    for name, info in READERS.items():
+        assert info.name == name
+        assert info.needs
+        config = DatasetConfig(reader=name, name="CIFAR10")
+        if info.root == "required":
+            with pytest.raises(InputError, match=f"dataset.root is not set: reader '{name}' needs"):
+                open_reader(config)
+        else:
+            assert open_reader(config).name in ("mnist5k", "CIFAR10")
+
+
+def test_torchvision_takes_the_arguments_of_the_table() -> None:
+    from torchvision import datasets
+
+    for name, splits in TORCHVISION.items():
+        signature = inspect.signature(getattr(datasets, name))
+        for arguments in splits.values():
+            bound = signature.bind("root", **arguments, download=False)
+            assert not set(arguments) - set(bound.arguments) - set(bound.arguments.get("kwargs", {}))
+
+
+def test_config_is_light() -> None:
+    script = "import sys, ssl_pipelines.data.config; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "pandas", "pyarrow", "PIL", "torch", "torchvision", "rich", "joblib"} & set(loaded)

