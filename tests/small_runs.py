@@ -1,0 +1,97 @@
+"""Small pretrainings on the digits, and processes to run them in."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ssl_pipelines.data import Store
+from ssl_pipelines.methods.base import Method
+from ssl_pipelines.methods.config import deep_merge
+from ssl_pipelines.methods.registry import TABLE, method_class
+from ssl_pipelines.networks.config import VITS
+from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.feed import Feed
+from ssl_pipelines.training.loop import Loop
+from ssl_pipelines.training.model import build_method
+from ssl_pipelines.training.pretrain import data_facts
+from ssl_pipelines.training.runtime import RuntimeConfig
+
+# A server that has imported everything and computed nothing: its forks start at once and cannot hang.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["torch", "ssl_pipelines.training.launch", "ssl_pipelines.networks.vit", "ssl_pipelines.networks.resnet"]
+)
+
+
+def small_config(name: str, **changes: Any) -> RunConfig:
+    """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
+    thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
+    values: dict[str, Any] = {"method": name, "backbone": thin, "pretrain": {"images_seen": 128, "batch_size": 16}, "seed": 3}
+    return RunConfig.resolve(deep_merge(values, changes))
+
+
+def runtime(**changes: Any) -> RuntimeConfig:
+    quiet = {"threads": 1, "accelerator": "cpu", "log_every": 1, "checkpoint_every": 1, "watch_every": 4, "on_collapse": "warn"}
+    return RuntimeConfig.of(quiet | changes, "runtime")
+
+
+def small_method(config: RunConfig, store: Store, seed: int = 3) -> Method:
+    return build_method(config, data_facts(store), seed)
+
+
+def small_loop(config: RunConfig, store_folder: Path) -> Loop:
+    """What `pretrain` drives, without its surroundings."""
+    store = Store.open(store_folder)
+    method, pretrain = small_method(config, store), config.pretrain
+    feed = Feed(store, method.config.views, pretrain.batch_size, pretrain.accumulate, config.seed, torch.device("cpu"))
+    return Loop(method, feed, pretrain.optimizer, config.total_steps(len(feed.ids)), config.seed, "fp32")
+
+
+def method_names() -> list[str]:
+    return sorted(TABLE)
+
+
+def on_ranks(function: Callable[..., Mapping[str, Any]], folder: Path, *arguments: Any, ranks: int = 2) -> list[dict[str, Any]]:
+    """What `function(*arguments)` returns on each of `ranks` gloo ranks. The function is one of a module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    children = [PROCESSES.Process(target=_rank, args=(rank, ranks, folder, function, arguments)) for rank in range(ranks)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(120)
+    codes = [child.exitcode for child in children]
+    for child in children:
+        child.kill()
+    assert codes == [0] * ranks, f"exit codes {codes}"
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(ranks)]
+
+
+def _rank(rank: int, ranks: int, folder: Path, function: Callable[..., Mapping[str, Any]], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    limit = datetime.timedelta(seconds=60)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks, timeout=limit)
+    torch.save(dict(function(*arguments)), folder / f"rank{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def in_process(function: Callable[..., None], *arguments: Any, seconds: float = 120) -> int | None:
+    """The exit code of a process that runs `function(*arguments)`; minus the signal that ended it."""
+    child = PROCESSES.Process(target=_alone, args=(function, arguments))
+    child.start()
+    child.join(seconds)
+    code = child.exitcode
+    child.kill()
+    return code
+
+
+def _alone(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    function(*arguments)
