@@ -98,6 +98,14 @@ def test_headline_and_results_read_as_points_and_percent(tmp_path: Path) -> None
     assert more.rows == [("linear.purity", "0.8123 ", "0.8 to 0.82", "n = 1,000", "neighbors")]
 
 
+@pytest.mark.parametrize(("pixels", "said"), [(0.875, "87.5"), (0.8, None), (0.823, None)])
+def test_the_headline_says_when_raw_pixels_score_higher(pixels: float, said: str | None, tmp_path: Path) -> None:
+    rows = [report_inputs.score("linear.top1", 0.823, 0.02, 100), report_inputs.score("linear.raw_pixels_top1", pixels, 0.02, 100)]
+    top = headline(scores_of(tmp_path, linear_eval=rows))
+    assert top is not None
+    assert (top.pixels.value if top.pixels else None) == said
+
+
 def test_no_scores_make_no_headline(tmp_path: Path) -> None:
     scores = Scores(tmp_path)
     assert (headline(scores), results(scores), other_scores(scores)) == (None, [], None)

@@ -47,6 +47,7 @@ class Headline:
     gain: Cell | None
     verdict: str
     kind: str  # "good", "none" or "bad", for the color
+    pixels: Cell | None  # raw pixels, where they score higher: a gain over random initialization alone would flatter
 
 
 def headline(scores: Scores) -> Headline | None:
@@ -54,10 +55,11 @@ def headline(scores: Scores) -> Headline | None:
     for room in ("linear_eval", "knn_eval"):
         prefix, found = PREFIX[room], scores.by_metric
         if f"{prefix}.top1" in found:
-            gain = found.get(f"{prefix}.gain")
+            top, gain, pixels = (found.get(f"{prefix}.{name}") for name in ("top1", "gain", "raw_pixels_top1"))
             verdict, kind = judge(gain)
-            cell = None if gain is None else _cell("Gain", gain)
-            return Headline(f"{ROOMS[room]}, top-1", _cell("Pretrained", found[f"{prefix}.top1"]), cell, verdict, kind)
+            above = None if not top or not pixels or pixels["value"] <= top["value"] else _cell("Raw pixels", pixels)
+            score, won = _cell("Pretrained", found[f"{prefix}.top1"]), None if gain is None else _cell("Gain", gain)
+            return Headline(f"{ROOMS[room]}, top-1", score, won, verdict, kind, above)
     return None
 
 
