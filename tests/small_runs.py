@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import multiprocessing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,7 +75,7 @@ def on_ranks(function: Callable[..., Mapping[str, Any]], folder: Path, *argument
 
 def _rank(rank: int, ranks: int, folder: Path, function: Callable[..., Mapping[str, Any]], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    limit = datetime.timedelta(seconds=60)
+    limit = dt.timedelta(seconds=60)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks, timeout=limit)
     torch.save(dict(function(*arguments)), folder / f"rank{rank}.pt")
     dist.barrier()

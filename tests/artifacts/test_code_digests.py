@@ -50,7 +50,11 @@ def test_the_closure_follows_packages_and_late_imports_and_nothing_else(package)
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [('"""Docstring."""', '"""Other words."""'), ("# a comment", "# another"), ("return x + 1 ", "return (\n            x + 1\n        )")],
+    [
+        ('"""Docstring."""', '"""Other words."""'),
+        ("# a comment", "# another"),
+        ("return x + 1 ", "return (\n            x + 1\n        )"),
+    ],
 )
 def test_words_and_layout_are_not_meaning(package, before, after):
     old = digests()

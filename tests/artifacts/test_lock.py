@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from small_runs import PROCESSES
 
+from small_runs import PROCESSES
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.lock import only_writer
 

@@ -13,7 +13,6 @@ from ssl_pipelines.artifacts import files as files_module
 from ssl_pipelines.artifacts.files import recover_folder
 
 
-
 def tree(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
 

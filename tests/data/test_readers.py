@@ -76,6 +76,12 @@ def test_nested_folder_is_unlabeled(make_store: Make, tmp_path: Path) -> None:
     assert counts(make_store(reader="image_folder", root=str(tmp_path))) == {"unlabeled": 4}
 
 
+def test_a_flat_folder_with_two_small_folders_is_unlabeled(make_store: Make, tmp_path: Path) -> None:
+    for i, name in enumerate(["old/a.png", "new/b.png", "c.png", "d.png"]):
+        write_image(tmp_path / name, i)
+    assert counts(make_store(reader="image_folder", root=str(tmp_path))) == {"unlabeled": 4}
+
+
 def test_class_folders(make_store: Make, tmp_path: Path) -> None:
     for i in range(20):
         write_image(tmp_path / "raw" / "flowers" / str(10 - i % 2) / f"{i}.png", i)  # in one more folder, as archives unpack

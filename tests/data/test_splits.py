@@ -66,6 +66,11 @@ def test_stratified_to_the_image() -> None:
     assert [counts[label, "validation"] for label in range(4)] == [10, 5, 1, 1]
 
 
+def test_groups_of_twins_do_not_exceed_the_share() -> None:
+    rows = [(None, 0, str(i // 5)) for i in range(50)]  # ten groups of five; a quarter is 12 images
+    assert assign(rows, validation=0, test=0.25).count("test") == 10
+
+
 def test_seed_decides() -> None:
     rows = [(None, i % 3, str(i)) for i in range(60)]
     assert assign(rows, seed=1) == assign(rows, seed=1)

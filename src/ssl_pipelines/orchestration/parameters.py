@@ -76,7 +76,7 @@ class Parameters:
             elif key == "seed":
                 parts["seed"] = self.run.seed
             else:
-                parts[key] = self.blocks[key].model_dump(mode="json") | (self.given_paths if key == "dataset" else {})
+                parts[key] = self.blocks[key].model_dump(mode="json") | (dict(self.given_paths) if key == "dataset" else {})
         return parts
 
     def tree(self) -> dict[str, Any]:
