@@ -181,6 +181,7 @@ def test_no_file_is_passed_over(rows: pd.DataFrame) -> None:
 
 def test_a_refused_header_still_tells_the_size(rows: pd.DataFrame) -> None:
     assert (rows.loc["dogs/bomb.bmp", "width"], rows.loc["dogs/bomb.bmp", "height"]) == (9000, 9000)
+    assert rows.loc["dogs/float.tiff", "mode"] == "F"
     assert (rows.loc["cats/needle.png", "width"], rows.loc["cats/needle.png", "height"]) == (4000, 1)
 
 

@@ -88,6 +88,20 @@ def test_statistics_are_those_of_train_images(model, store):
     assert all(norm.momentum == 0.1 and not norm.training for norm in norms)
 
 
+@pytest.mark.parametrize("counts", [{"train": 60, "test": 20}, {"unlabeled": 60}])
+def test_random_initializations_have_their_statistics_set(model, tmp_path, counts):
+    store = make_store(tmp_path / "s", counts)
+    out, opened = extract(model, store, tmp_path / "out", seeds=1), Store.open(store)
+    method = random_method(model, 5).eval()
+    split = next(iter(counts))
+    ids, rows = opened.ids(split), np.load(out / "random_init" / "0" / "final" / f"{split}.npy")
+    with torch.no_grad():
+        unset = method.encode(images_of(opened, ids)).numpy()
+        set_statistics(method, opened, 17, 5, torch.device("cpu"))
+        np.testing.assert_allclose(rows, method.encode(images_of(opened, ids)).numpy(), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(rows, unset, atol=1e-2)
+
+
 def test_unlabeled_folders_have_features_too(model, tmp_path):
     store = make_store(tmp_path / "s", {"unlabeled": 40}, classes=[])
     out = extract(model, store, tmp_path / "out")

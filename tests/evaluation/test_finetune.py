@@ -10,11 +10,12 @@ from evaluation_samples import make_model, make_store
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
+from ssl_pipelines.evaluation import finetune as finetune_module
 from ssl_pipelines.evaluation.config import Augmentation, FinetuneConfig, FinetuneOptimizer
 from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.finetune import Classifier, finetune, predict, train
 from ssl_pipelines.evaluation.frame import Frame
-from ssl_pipelines.training.model import load_method
+from ssl_pipelines.training.model import load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig
 
 CPU = RuntimeConfig(accelerator="cpu")
@@ -65,9 +66,12 @@ def test_the_encoder_moves_and_the_projector_does_not(model, store):
         assert torch.equal(value, before[name]) == name.startswith("method.projector"), name
 
 
-def test_starts_from_the_pretrained_weights(model):
-    network, loaded = Classifier(load_method(model), 3, 0), load_method(model)
-    assert all(torch.equal(value, dict(loaded.named_parameters())[name]) for name, value in network.method.named_parameters())
+def test_starts_from_the_pretrained_weights_and_from_fresh_ones(model, store, tmp_path, monkeypatch):
+    starts = []
+    monkeypatch.setattr(finetune_module, "train", lambda network, *_: starts.append(dict(network.method.named_parameters())))
+    run(model, store, tmp_path / "out", seed=4)
+    for found, expected in zip(starts, (load_method(model), random_method(model, 4)), strict=True):
+        assert all(torch.equal(found[name], value) for name, value in expected.named_parameters())
 
 
 def test_a_frozen_teacher_is_set_free(model):

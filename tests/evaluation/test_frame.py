@@ -1,6 +1,7 @@
 """Roles of the labeled images, and what is said where there are none."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from evaluation_samples import blobs, make_store, write_store
 
@@ -30,6 +31,18 @@ def test_else_a_stratified_fifth_of_train_is_held_out(tmp_path):
     again, other = (Frame.of(found.store, seed, "linear_eval") for seed in (0, 1))
     assert np.array_equal(again.validation, found.validation)
     assert not np.array_equal(other.validation, found.validation)
+
+
+def test_images_without_a_label_play_no_role(tmp_path):
+    folder = make_store(tmp_path / "s", {"train": 60, "validation": 12, "test": 9})
+    table = pd.read_parquet(folder / "manifest.parquet")
+    mute = table.index[table["split"] != "unlabeled"][::4]
+    table.loc[mute, "label"] = pd.NA
+    table.to_parquet(folder / "manifest.parquet", index=False)
+    found = Frame.of(Store.open(folder), 0, "linear_eval")
+    for ids in (found.fit, found.validation, found.test):
+        assert len(ids)
+        assert not set(ids) & set(mute)
 
 
 def test_hold_out_never_takes_the_last_of_a_class():

@@ -20,7 +20,7 @@ from ssl_pipelines.evaluation.stored import StoredFeatures
 
 logger = logging.getLogger("ssl_pipelines")
 STRONGEST, WEAKEST = 5.0, -6.0  # powers of ten of l2, against the sum of the losses
-ON_PATH, REFIT = 1e-4, 1e-6  # largest component of the gradient (logistic.py) at which a fit ends
+ON_PATH, REFIT = 1e-4, 1e-5  # largest component of the gradient (logistic.py) at which a fit ends
 
 
 @dataclass(frozen=True, slots=True)

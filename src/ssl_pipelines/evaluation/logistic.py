@@ -89,17 +89,17 @@ class Problem:
 
     def _loss(self, standard: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """Mean cross entropy and its gradients by W (D, K) and b (K,), both in the standardized coordinates."""
-        weight = standard / self.scale[:, None]
-        offset = bias - self.mean @ weight
+        weight = (standard / self.scale[:, None]).T.contiguous()  # classes first: these products take half the time
+        offset = bias - weight @ self.mean
         loss, to_weight, to_bias = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
         for block, targets in zip(_blocks(self.x), self.targets.split(BLOCK)):
-            log_p = F.log_softmax(block @ weight + offset, dim=1)  # (rows, K)
-            loss -= float(log_p.gather(1, targets[:, None]).sum())
+            log_p = F.log_softmax(torch.addmm(offset[:, None], weight, block.T), dim=0)  # (K, rows)
+            loss -= float(log_p.gather(0, targets[None]).sum())
             residual = log_p.exp_()
-            residual[torch.arange(len(targets)), targets] -= 1
-            to_weight += (residual.T @ block).T  # twice as fast as block.T @ residual
-            to_bias += residual.sum(dim=0)
-        to_standard = (to_weight - self.mean[:, None] * to_bias) / self.scale[:, None]
+            residual[targets, torch.arange(len(targets))] -= 1
+            to_weight += residual @ block
+            to_bias += residual.sum(dim=1)
+        to_standard = (to_weight - torch.outer(to_bias, self.mean)).T / self.scale[:, None]
         return loss / self.n, to_standard / self.n, to_bias / self.n
 
     def _gram(self) -> Tensor:

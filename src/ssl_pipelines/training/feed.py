@@ -26,9 +26,18 @@ class Feed:
         self.batch_size, self.accumulate = batch_size, accumulate
         self.ids = store.pretraining_ids()
         self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
-        self.sampling: Sampling | None = None
+        self._sampling: Sampling | None = None
         self._reader = ThreadPoolExecutor(1)
         self._reading: dict[int, Future[NDArray[np.uint8]]] = {}
+
+    @property
+    def sampling(self) -> Sampling | None:
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, sampling: Sampling | None) -> None:
+        self._sampling = sampling
+        self._reading.clear()  # what was read ahead may be other rows
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """The global batch of `step` as rows of the training set, (batch_size,) int64."""
@@ -45,18 +54,18 @@ class Feed:
 
     def batches(self, step: int, last_step: int) -> list[Batch]:
         """This rank's part of the batch of `step`, in `accumulate` micro-batches."""
-        mine = np.arange(self.batch_size)[local_rows(self.batch_size)]
-        pixels = self._pixels(step, last_step)
-        rows = torch.from_numpy(self.rows(step)[mine])
-        share = len(mine) // self.accumulate
-        parts = []
-        for k in range(self.accumulate):
-            here = slice(k * share, (k + 1) * share)
-            whole = slice(int(mine[0]) + here.start, int(mine[0]) + here.stop)
-            images = torch.from_numpy(pixels[here]).to(self.device, non_blocking=True)
-            ids = rows[here].to(self.device)
+        pixels, rows, parts = self._pixels(step, last_step), self.rows(step), []
+        for k, mine in enumerate(self._mine()):
+            images = torch.from_numpy(pixels[k * len(mine) : (k + 1) * len(mine)]).to(self.device, non_blocking=True)
+            ids = torch.from_numpy(rows[mine]).to(self.device)
+            whole = slice(int(mine[0]), int(mine[-1]) + 1)
             parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size))
         return parts
+
+    def _mine(self) -> NDArray[np.int64]:
+        """(accumulate, share) places in the global batch. A micro-batch of all ranks is one stretch of it, as on one rank."""
+        whole = np.arange(self.batch_size).reshape(self.accumulate, -1)
+        return whole[:, local_rows(whole.shape[1])]
 
     def _pixels(self, step: int, last_step: int) -> NDArray[np.uint8]:
         # What is read ahead stops at the epoch's end: the next epoch's sampling is not known yet.
@@ -67,7 +76,7 @@ class Feed:
         return self._reading.pop(step).result()
 
     def _read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        pixels: NDArray[np.uint8] = self.store.gather(self.ids[rows[local_rows(self.batch_size)]]).fields["image"]
+        pixels: NDArray[np.uint8] = self.store.gather(self.ids[rows[self._mine().ravel()]]).fields["image"]
         return pixels
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +23,8 @@ from ssl_pipelines.views import plain_view
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    loss: Tensor  # (), detached, mean over ranks and micro-batches
-    metrics: dict[str, Tensor]
+    loss: Tensor  # (), detached, mean over this rank's micro-batches
+    metrics: dict[str, Tensor]  # the same
     learning_rate: float
 
 
@@ -55,8 +55,9 @@ class Loop:
         outputs = self._accumulated(batches, clock) if len(batches) > 1 else self._stepped(batches[0], clock)
         with torch.no_grad():
             self.method.after_step(outputs, clock)
-        metrics = {name: value.detach() for output in outputs for name, value in output.metrics.items()}
-        return StepResult(torch.stack([output.loss.detach().float() for output in outputs]).mean(), metrics, rate)
+        names = dict.fromkeys(name for output in outputs for name in output.metrics)
+        metrics = {name: _mean(output.metrics[name] for output in outputs if name in output.metrics) for name in names}
+        return StepResult(_mean(output.loss for output in outputs), metrics, rate)
 
     def _stepped(self, batch: object, clock: Clock) -> list[Output]:
         """One optimizer step at every yield of the method."""
@@ -145,6 +146,15 @@ class Loop:
         for name, (optimizer, _) in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.feed.sampling = None if state["sampling"] is None else Sampling(**state["sampling"])
+
+
+def _mean(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack([value.detach().float() for value in values]).mean()
+
+
+def finite_weights(method: Method) -> bool:
+    """A finite loss can still end in a step to infinity."""
+    return all(bool(parameter.isfinite().all()) for parameter in method.parameters())
 
 
 def finite_loss(result: StepResult, step: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,17 +50,26 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
     rows = []
     for group in groups:
         own = group.config or config
+        assert own.name == config.name, "an optimizer is of one kind; name another one in ParamGroup.optimizer"
+        # Plain values, so that a checkpoint can hold them.
+        marks = {"schedule": group.schedule, "own": own.model_dump(mode="json") if group.config else None}
         for decays in (True, False):
             params = [p for p in group.module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
             if params:
-                rows.append({"params": params, "lr": own.lr, "weight_decay": 0.0, "decays": decays, "schedule": group.schedule})
+                rows.append({"params": params, "lr": own.lr, "weight_decay": 0.0, "decays": decays} | _options(own) | marks)
     if config.name == "sgd":
-        return torch.optim.SGD(rows, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+        return torch.optim.SGD(rows, lr=config.lr)
     if config.name == "adamw":
-        return torch.optim.AdamW(rows, lr=config.lr, betas=config.betas)
+        return torch.optim.AdamW(rows, lr=config.lr)
     from timm.optim import Lars
 
-    return Lars(rows, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust, always_adapt=False)
+    return Lars(rows, lr=config.lr, always_adapt=False)
+
+
+def _options(config: OptimizerConfig) -> dict[str, Any]:
+    if config.name == "adamw":
+        return {"betas": config.betas}
+    return {"momentum": config.momentum} | ({"nesterov": config.nesterov} if config.name == "sgd" else {"trust_coeff": config.trust})
 
 
 class _Rest(nn.Module):
@@ -84,16 +94,14 @@ def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple
 
 
 def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int, step: int, total_steps: int) -> float:
-    """Sets every group's learning rate and weight decay for `step`; returns the learning rate of the scheduled groups."""
-    rate = learning_rate_at(config, batch_size, step, total_steps)
-    constant = learning_rate_at(
-        config.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0}), batch_size, step, total_steps
-    )
-    decay = weight_decay_at(config, step, total_steps)
+    """Sets every group's learning rate and weight decay for `step`; returns the learning rate of the run's own config."""
     for group in optimizer.param_groups:
-        group["lr"] = constant if group["schedule"] == "constant" else rate
-        group["weight_decay"] = decay if group["decays"] else 0.0
-    return rate
+        own = OptimizerConfig(**group["own"]) if group["own"] else config
+        if group["schedule"] == "constant":
+            own = own.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0})
+        group["lr"] = learning_rate_at(own, batch_size, step, total_steps)
+        group["weight_decay"] = weight_decay_at(own, step, total_steps) if group["decays"] else 0.0
+    return learning_rate_at(config, batch_size, step, total_steps)
 
 
 def clip_gradients(optimizer: Optimizer, config: OptimizerConfig) -> None:

@@ -1,0 +1,132 @@
+"""What every method promises, run on every row of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import method_names, on_ranks, small_config, small_loop
+
+from ssl_pipelines.distributed import average_gradients
+from ssl_pipelines.methods.base import Clock
+from ssl_pipelines.methods.registry import TABLE, method_class, module_of
+from ssl_pipelines.networks.norm import BatchNorm
+
+METHODS = pytest.mark.parametrize("name", method_names())
+CLOCK = Clock(0, 8, 0)
+
+
+def ready(name: str, store: Path):
+    loop = small_loop(small_config(name), store)
+    loop.method.train()
+    return loop, loop.feed.batches(0, 8)[0]
+
+
+def norm_buffers(method) -> set[str]:
+    return {f"{name}.{key}" for name, module in method.named_modules() if isinstance(module, BatchNorm) for key, _ in module.named_buffers()}
+
+
+@METHODS
+def test_loss_is_pure(name, digits):
+    loop, batch = ready(name, digits)
+    before = {key: value.clone() for key, value in loop.method.state_dict().items()}
+    values = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        values.append(loop.method.loss(batch, CLOCK).loss.item())
+    assert values[0] == values[1]
+    written = {key for key, value in loop.method.state_dict().items() if not torch.equal(value, before[key])}
+    assert written <= norm_buffers(loop.method)
+
+
+@METHODS
+def test_every_trainable_parameter_moves(name, digits):
+    loop, _ = ready(name, digits)
+    before = {key: value.detach().clone() for key, value in loop.method.named_parameters()}
+    for step in range(2):
+        loop.run_step(step)
+    still = [key for key, value in loop.method.named_parameters() if torch.equal(value, before[key])]
+    assert not still
+
+
+@METHODS
+def test_stop_and_resume_equals_no_stop(name, digits):
+    whole, _ = ready(name, digits)
+    for step in range(4):
+        whole.run_step(step)
+    first, _ = ready(name, digits)
+    for step in range(2):
+        first.run_step(step)
+    second, _ = ready(name, digits)
+    with torch.no_grad():  # what is loaded must not depend on what was there
+        for parameter in second.method.parameters():
+            parameter.add_(1.0)
+    second.load(first.state())
+    for step in range(2, 4):
+        second.run_step(step)
+    for key, value in whole.method.state_dict().items():
+        assert torch.equal(value, second.method.state_dict()[key]), key
+
+
+@METHODS
+def test_encode_gives_finite_features_that_repeat(name, digits):
+    loop, batch = ready(name, digits)
+    loop.method.eval()
+    images = next(iter(batch.views.values()))[0]
+    z = loop.method.encode(images)
+    assert z.shape == (len(images), loop.method.encoder.dim)
+    assert z.isfinite().all()
+    assert torch.equal(z, loop.method.encode(images))
+    alone = torch.cat([loop.method.encode(images[k : k + 1]) for k in range(3)])
+    torch.testing.assert_close(alone, z[:3], rtol=1e-4, atol=1e-5)
+    for stage, features in loop.method.stages(images).items():
+        assert features.ndim == 2, stage
+        torch.testing.assert_close(loop.method.encode(images, stage), features)
+
+
+@METHODS
+def test_pretraining_sees_no_labels(name, digits):
+    _, batch = ready(name, digits)
+    assert set(type(batch).__dataclass_fields__) == {"views", "targets", "ids"}
+    assert not [key for key in batch.targets if "label" in key]
+
+
+def one_step(name: str, store: Path) -> dict[str, torch.Tensor]:
+    """Loss (mean over ranks) and averaged gradients of step 0."""
+    from ssl_pipelines.distributed import all_reduce_mean
+
+    loop = small_loop(small_config(name), store)
+    loop.method.train()
+    [batch] = loop.feed.batches(0, 8)
+    torch.manual_seed(0)
+    output = loop.method.loss(batch, CLOCK)
+    output.loss.backward()
+    average_gradients(loop.method.parameters())
+    found = {key: value.grad for key, value in loop.method.named_parameters() if value.grad is not None}
+    return found | {"loss": all_reduce_mean(output.loss.detach()), "running": _running(loop.method)}
+
+
+def _running(method) -> torch.Tensor:
+    parts = [module.running_var.flatten() for module in method.modules() if isinstance(module, BatchNorm)]
+    return torch.cat(parts) if parts else torch.zeros(1)
+
+
+@METHODS
+def test_two_ranks_equal_one_process_on_the_whole_batch(name, digits, tmp_path):
+    alone = one_step(name, digits)
+    for ours in on_ranks(one_step, tmp_path / "ranks", name, digits):
+        assert ours.keys() == alone.keys()
+        for key, value in alone.items():
+            torch.testing.assert_close(ours[key], value, rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@METHODS
+def test_a_row_of_the_table_can_be_read(name):
+    cls = method_class(name)
+    import sys
+
+    text = sys.modules[module_of(name)].__doc__ or ""
+    assert "arXiv" in text
+    assert TABLE[name].paper.rsplit("arXiv:", 1)[1] in text, "the table and the file name the same paper"
+    assert cls.Config.model_fields["name"].default == name
