@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from small_runs import small_config, small_loop
 
+from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.masked.mae import random_masking
@@ -75,8 +75,9 @@ def test_mae_never_looks_at_masked_pixels(digits):
     torch.manual_seed(1)
     prediction, target, mask = method.reconstruct(images)
     hidden = mask.view(len(images), 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    scribbled = images + hidden * torch.rand_like(images)
     torch.manual_seed(1)
-    other, changed, same_mask = method.reconstruct(images + hidden * torch.rand_like(images))
+    other, changed, same_mask = method.reconstruct(scribbled)
     assert torch.equal(mask, same_mask)
     assert torch.equal(prediction, other)
     assert not torch.equal(target, changed)

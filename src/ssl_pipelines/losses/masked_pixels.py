@@ -16,5 +16,5 @@ def normalize_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
 
 def masked_patch_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of a patch, averaged over the masked patches.   (B, T, D), (B, T, D), mask (B, T) 1 = masked -> ()."""
-    error = (prediction.float() - target.float()).square().mean(-1)  # (B, T)
+    error = (prediction - target).square().mean(-1)  # (B, T)
     return (error * mask).sum() / mask.sum()

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from ssl_pipelines.distributed import gather_rows, rank, world_size
 
+HALF = (torch.float16, torch.bfloat16)  # too coarse for a softmax over thousands of similarities
+
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """mean_i -log exp(s_ij / t) / sum_{k != i} exp(s_ik / t), j the other view of i, s the cosine.   z1, z2: (B, D) -> ().
 
     The 2B rows of all ranks are each other's negatives; the similarity of a row with itself is left out.
     Chen et al. 2020, arXiv:2002.05709, eq. 1 and algorithm 1 (the mean over 2B; the authors' code returns twice that)."""
-    z1, z2 = F.normalize(z1.float(), dim=1), F.normalize(z2.float(), dim=1)
+    z1, z2 = (F.normalize(z.float() if z.dtype in HALF else z, dim=1) for z in (z1, z2))
     keys = torch.cat([gather_rows(z1), gather_rows(z2)])  # (2N, D), N over all ranks
     queries = torch.cat([z1, z2])  # (2B, D)
     b, n = len(z1), len(z1) * world_size()

@@ -20,7 +20,7 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1] + [1] * (input.dim() - 2)
-        x = input.float()
+        x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
         mean = all_reduce_mean(x.mean(axes))
         var = all_reduce_mean((x - mean.view(shape)).square().mean(axes))  # biased, as in the forward pass of torch
         self._follow(mean.detach(), var.detach(), input.numel() // input.shape[1] * world_size())

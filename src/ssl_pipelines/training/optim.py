@@ -69,7 +69,9 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
 def _options(config: OptimizerConfig) -> dict[str, Any]:
     if config.name == "adamw":
         return {"betas": config.betas}
-    return {"momentum": config.momentum} | ({"nesterov": config.nesterov} if config.name == "sgd" else {"trust_coeff": config.trust})
+    return {"momentum": config.momentum} | (
+        {"nesterov": config.nesterov} if config.name == "sgd" else {"trust_coeff": config.trust}
+    )
 
 
 class _Rest(nn.Module):
