@@ -106,7 +106,7 @@ def test_mae_loss_is_zero_for_a_perfect_prediction_and_blind_to_visible_patches(
 def test_mae_pictures_are_triples_with_the_visible_patches_put_back(digits):
     method, batch = ready("mae", digits)
     pictures = method.eval().pictures(batch)["reconstructions"].unflatten(0, (-1, 3))
-    masked, filled, original = pictures.unbind(1)
+    masked, _, original = pictures.unbind(1)
     assert torch.equal(original, batch.views["global"][0][: len(original)])
     visible = (masked - original).abs() < 1e-5
     assert visible.float().mean() > 0.2

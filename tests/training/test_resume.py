@@ -43,13 +43,13 @@ def killed_at(store: Path, work: Path, step: int, moment: str) -> None:
         return save(state, path, *rest)
 
     def trial(loop) -> bool:
-        return not (work / "events.jsonl").exists() or "announced" not in os.environ
+        return not (work / "events.jsonl").exists() or "ANNOUNCED" not in os.environ
 
     announce = module.announce
 
     def announced(*arguments):
         announce(*arguments)
-        os.environ["announced"] = "1"
+        os.environ["ANNOUNCED"] = "1"
 
     Loop.run_step, module.announce = run_step, announced
     if moment == "checkpoint":
@@ -123,7 +123,7 @@ def test_out_of_memory_names_the_batch_size(digits, tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Loop, "run_step", run_step)
-    with pytest.raises(Stopped, match="pretrain.batch_size=16"):
+    with pytest.raises(Stopped, match=r"pretrain\.batch_size=16"):
         train(digits, tmp_path)
 
 
