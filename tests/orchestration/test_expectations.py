@@ -102,9 +102,9 @@ FAULTS: dict[str, tuple[Spoil, set[str], str]] = {
     "5 % undecodable": (
         unusable(0.05),
         {"decodable_target"},
-        "0.95 of the source files are usable; allowed: at least 0.99 (6 of 120 are not: 6 truncated file)",
+        "0.95 of the image files are usable; allowed: at least 0.99 (6 of 120 source files are not: 6 truncated file)",
     ),
-    "20 % undecodable": (unusable(0.2), {"decodable_share", "decodable_target"}, "0.8 of the source files are usable"),
+    "20 % undecodable": (unusable(0.2), {"decodable_share", "decodable_target"}, "0.8 of the image files are usable"),
     "a tiny source": (put("height", 7, 5), {"source_side"}, "a side of 5 pixels; allowed: at least 8 (photos/7.png)"),
     "a label out of range": (
         put("label", 9, 3),
@@ -346,3 +346,27 @@ def test_features_without_ids_or_none_at_all_are_one_line(tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no features are stored"):
         check_features(tmp_path / "empty")
+
+
+def test_files_that_were_never_images_are_no_failure_to_decode(tmp_path):
+    """Half of the files are notes and hidden files: explained in the manifest, and no reason to close the gate."""
+    from ssl_pipelines.orchestration.expectations import manifest_checks, run
+
+    rows = [
+        {"id": i, "path": f"{i}.png", "split": "train", "label": None, "sha256": f"{i:064x}", "width": 9, "height": 9, "mode": "L"}
+        for i in range(40)
+    ]
+    frame = (
+        pd.DataFrame(rows)
+        .assign(channels=1, status="ok", reason=None, mean=0.5, std=0.2)
+        .astype({"label": "Int64", "reason": "object"})
+    )
+    stray = frame.assign(id=frame.id + 40, status="unusable", reason="not an image file: .txt", sha256=None)
+    store = {"mean": [0.5], "std": [0.2], "classes": []}
+
+    def failed(manifest):
+        outcomes = run(*manifest_checks(manifest, store, ValidateConfig()))
+        return {one["expectation"] for one in outcomes if not one["success"]}
+
+    assert "decodable_share" not in failed(pd.concat([frame, stray], ignore_index=True))
+    assert "decodable_share" in failed(pd.concat([frame, stray.assign(reason="truncated file")], ignore_index=True))

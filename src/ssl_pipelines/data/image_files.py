@@ -21,6 +21,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 EXTENSIONS = frozenset(ending for endings in FORMATS.values() for ending in endings)
 
+# How reasons begin that say "this was never meant as an image": they explain a file, and are no failure to decode.
+NEVER_AN_IMAGE = ("not an image file", "hidden", "link to a folder", "broken link", "not a regular file")
+
 
 def is_image_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in EXTENSIONS

@@ -31,7 +31,7 @@ class Choice:
     l2: float
     score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
     solution: Linear
-    at_end: bool  # no stronger, or no weaker, value was left to try
+    at_end: bool  # no stronger, or no weaker, value was left to try, and none answers as many
 
 
 def linear_eval(features: Path, store: Path, config: LinearConfig, seed: int, out: Path) -> list[Score]:
@@ -48,17 +48,17 @@ def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, c
     """Walks the path from strong to weak, each fit starting at the last; ends where a quarter of the grid brought nothing."""
     problem, values = Problem(x, y, config.standardize), grid(config.num_values)
     patience = max(2, config.num_values // 4)
-    best, best_at, solution = None, 0, None
-    for tried, l2 in enumerate(values):
-        solution = problem.solve(float(l2), solution, config.max_iterations, ON_PATH)
-        score = solution.score(x_val, y_val)
-        if best is None or score > best.score:
-            at_end = config.num_values > 1 and tried in (0, config.num_values - 1)
-            best, best_at = Choice(stage, float(l2), score, solution, at_end), tried
-        if tried - best_at >= patience:
+    path: list[Linear] = []
+    scores: list[tuple[float, float]] = []
+    for l2 in values:
+        path.append(problem.solve(float(l2), path[-1] if path else None, config.max_iterations, ON_PATH))
+        scores.append(path[-1].score(x_val, y_val))
+        best = scores.index(max(scores))
+        if len(scores) - 1 - best >= patience:
             break
-    assert best is not None
-    return best
+    alone = sum(share == scores[best][0] for share, _ in scores) == 1  # where another answers as many, nothing is lost beyond
+    at_end = len(values) > 1 and best in (0, len(values) - 1) and alone
+    return Choice(stage, float(values[best]), scores[best], path[best], at_end)
 
 
 def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig) -> Outcome:

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import pandas as pd
 from pandas.api import types
 
+from ssl_pipelines.data.image_files import NEVER_AN_IMAGE
 from ssl_pipelines.orchestration.validation_config import Rule, ValidateConfig
 
 Frames = dict[str, pd.DataFrame]
@@ -171,15 +172,16 @@ def _row_checks(manifest: pd.DataFrame, usable: pd.DataFrame, config: ValidateCo
     sound = known & (manifest.reason.notna() | (manifest.status == "ok"))
     rows = manifest.assign(sound=sound.astype(bool), usable=(manifest.status == "ok").astype(float))
     reasons = ", ".join(f"{count} {reason}" for reason, count in rows.reason[rows.usable == 0].value_counts().head(4).items())
-    share, missing = "{} of the source files are usable", f"{len(rows) - len(usable)} of {len(rows)} are not: {reasons}"
+    stray = rows.reason.fillna("").str.startswith(NEVER_AN_IMAGE)
+    share, missing = "{} of the image files are usable", f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}"
     says, odd = "{} rows have an unknown split or status, or are unusable without a reason", _some(rows.path[~rows.sound])
     repeated = _some(rows.path[rows.id.duplicated(keep=False)])
-    return {"manifest": rows, "usable": usable}, [
+    return {"manifest": rows, "usable": usable, "meant": rows[~stray]}, [
         Check("columns", "values", config.columns, "manifest", "true", "sound", says, odd),
         Check("unique_ids", "id", config.unique_ids, "manifest", "unique", "id", "{} rows share their id with another", repeated),
         Check("images", "usable rows", config.images, "usable", "rows", "", "{} images are usable", missing),
-        Check("decodable_share", "source files", config.decodable_share, "manifest", "mean", "usable", share, missing),
-        Check("decodable_target", "source files", config.decodable_target, "manifest", "mean", "usable", share, missing),
+        Check("decodable_share", "image files", config.decodable_share, "meant", "mean", "usable", share, missing),
+        Check("decodable_target", "image files", config.decodable_target, "meant", "mean", "usable", share, missing),
     ]
 
 
