@@ -54,7 +54,7 @@ def test_stems():
 
 def test_width_and_depth():
     assert build_encoder(BackboneConfig(name="resnet_small", width=0.5), 3, 32).dim == 128
-    assert len(build_encoder(BackboneConfig(name="vit_mini"), 3, 32).blocks) == 6
+    assert len(build_encoder(BackboneConfig(name="vit_mini"), 3, 32).blocks) == 4
     assert len(build_encoder(BackboneConfig(name="vit_mini", depth=3), 3, 32).blocks) == 3
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from ssl_pipelines.artifacts import Config
 
 RESNETS = ("resnet_small", "resnet18", "resnet34", "resnet50")
-VITS = {"vit_mini": (192, 6, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # width, depth, heads
+VITS = {"vit_mini": (192, 4, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # width, depth, heads
 
 
 class BackboneConfig(Config):

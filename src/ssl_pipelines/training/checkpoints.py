@@ -17,8 +17,8 @@ KEEP = 2
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Writes step-<step>.pt beside the others and keeps the newest two."""
-    with new_file(folder / f"step-{step:08d}.pt") as partial:
-        torch.save(state | {"step": step, "threads": torch.get_num_threads()}, partial)
+    with new_file(folder / f"step-{step:08d}.pt") as partial, partial.open("wb") as file:  # a file says that the disk is full
+        torch.save(state | {"step": step, "threads": torch.get_num_threads()}, file)
     for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
         old.unlink()
 

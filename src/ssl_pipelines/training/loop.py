@@ -161,11 +161,21 @@ def finite_loss(result: StepResult, step: int) -> float:
     """The loss as a number, mean over ranks. Raises Stopped where it is not finite."""
     value = float(all_reduce_mean(result.loss))
     if not math.isfinite(value):
-        raise Stopped(
-            f"the loss is {value} at step {step}: stopped, the last good checkpoint is kept. "
-            "Try a smaller pretrain.optimizer.lr, pretrain.optimizer.clip=1, or pretrain.precision=fp32"
-        )
+        raise _diverged(f"the loss is {value} at step {step}")
     return value
+
+
+def check_weights(method: Method, step: int) -> None:
+    """Raises Stopped where a weight is not finite."""
+    if not finite_weights(method):
+        raise _diverged(f"the weights are not finite after step {step}")
+
+
+def _diverged(what: str) -> Stopped:
+    return Stopped(
+        f"{what}: stopped, the last good checkpoint is kept. "
+        "Try a smaller pretrain.optimizer.lr, pretrain.optimizer.clip=1, or pretrain.precision=fp32"
+    )
 
 
 class Pace:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ssl_pipelines.artifacts import InputError, new_file, read_json, write_json
@@ -71,8 +70,7 @@ def save_weights(method: Method, folder: Path) -> None:
     rest = {key: value for key, value in state.items() if key not in encoder}
     for name, part in (("encoder", encoder), ("method", rest)):
         with new_file(folder / f"{name}.safetensors") as partial:
-            save_file(_unshared(part), partial)
-            os.utime(partial)
+            partial.write_bytes(save(_unshared(part)))
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -124,8 +122,9 @@ def random_method(folder: Path, seed: int) -> Method:
 def init_from(method: Method, source: str) -> None:
     """Starts from the encoder of a finished run: a model folder, or an encoder.safetensors file."""
     path = Path(source)
-    if not path.exists():
-        raise InputError(f"pretrain.init_from={source!r} is not there; allowed: a model folder or a .safetensors file")
+    if not path.exists() or (path.is_file() and path.suffix != ".safetensors"):
+        found = "is no .safetensors file" if path.exists() else "is not there"
+        raise InputError(f"pretrain.init_from={source!r} {found}; allowed: a model folder or a .safetensors file")
     weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
     load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
 

@@ -15,14 +15,14 @@ from rich.progress import Progress, TaskID
 
 from ssl_pipelines.artifacts import InputError, write_json
 from ssl_pipelines.data import Store
-from ssl_pipelines.distributed import world_size
+from ssl_pipelines.distributed import all_reduce_mean, world_size
 from ssl_pipelines.methods.base import Method
 from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.interrupt import Interrupt
-from ssl_pipelines.training.loop import Loop, Pace, finite_loss, is_first
+from ssl_pipelines.training.loop import Loop, Pace, check_weights, finite_loss, finite_weights, is_first
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import training_progress
@@ -30,6 +30,7 @@ from ssl_pipelines.training.runtime import RuntimeConfig, device_of
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU's allocator and of MPS
 
 
 def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work: Path) -> None:
@@ -62,12 +63,12 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
         log.info("pretrain: going on from step %d of %d", start, total)
     _compile(method, runtime, device)
     events = Events(work / "events.jsonl", start) if is_first() else None
-    if is_first() and start < total:
-        announce(loop, start, total, device)
     try:
+        if is_first() and start < total:
+            announce(loop, start, total, device)
         _train(loop, Watch(store, config.seed, device), runtime, events, work, start, total)
     except (torch.OutOfMemoryError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error):
+        if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise Stopped(f"out of memory with pretrain.batch_size={config.pretrain.batch_size}; try half of it") from error
         raise
     finally:
@@ -99,8 +100,9 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             logged = done % runtime.log_every == 0 or done in (1, total)
             if logged:
                 loss = finite_loss(result, done)
+                metrics = {name: float(all_reduce_mean(value)) for name, value in result.metrics.items()}
                 if events:
-                    _log_step(events, bar, task, done, loss, result.learning_rate, result.metrics, pace)
+                    _log_step(events, bar, task, done, loss, result.learning_rate, metrics, pace)
             elif events:
                 bar.update(task, completed=done)
             if events and (done % watch_every == 0 or done == total):
@@ -111,21 +113,23 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                 if runtime.checkpoint_every
                 else time.monotonic() - saved > runtime.checkpoint_seconds
             )
-            if events and (due or done == total) and math.isfinite(float(result.loss)):
+            if done == total:
+                check_weights(loop.method, done)
+                if events:  # before the last checkpoint: a run that is killed after it has nothing left to measure
+                    _measure(work, pace, loop.device)
+            if events and (due or done == total) and math.isfinite(float(result.loss)) and finite_weights(loop.method):
                 _save(loop, work, done)
                 saved = time.monotonic()
-    if events and start < total:
-        _measure(work, pace, loop.device)
 
 
 def _log_step(
-    events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, Any], pace: Pace
+    events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, float], pace: Pace
 ) -> None:
     speed = pace.lap()
     events.number(step, "train/loss", loss)
     events.number(step, "train/learning_rate", rate)
     for name, value in metrics.items():
-        events.number(step, f"train/{name}", float(value))
+        events.number(step, f"train/{name}", value)
     events.number(step, "train/images_per_second", speed)
     bar.update(task, completed=step, loss=f"loss {loss:.3f}", speed=f"{speed:,.0f} images/s")
 
