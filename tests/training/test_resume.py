@@ -36,11 +36,12 @@ def killed_at(store: Path, work: Path, step: int, moment: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return before(loop, at)
 
-    def torn(state, path, *rest):
+    def torn(state, file, *rest):
         if state["step"] == step:
-            Path(path).write_bytes(b"half a checkpoint")
+            file.write(b"half a checkpoint")
+            file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        return save(state, path, *rest)
+        return save(state, file, *rest)
 
     def trial(loop) -> bool:
         return not (work / "events.jsonl").exists() or "ANNOUNCED" not in os.environ

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ssl_pipelines.artifacts import Config
 from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.views.plan import ViewPlan
+
+OPTIMIZER_KEYS = {"momentum": ("sgd", "lars"), "nesterov": ("sgd",), "betas": ("adamw",), "trust": ("lars",)}
 
 
 class OptimizerConfig(Config):
@@ -30,11 +32,38 @@ class OptimizerConfig(Config):
     clip: float | None = Field(default=None, gt=0)
     clip_per: Literal["all", "tensor"] = "all"
 
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas={list(self.betas)}: two numbers from 0 to below 1 are allowed")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs momentum above 0")
+        for key, names in OPTIMIZER_KEYS.items():
+            if self.name not in names and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key}={getattr(self, key)} is read by {' and '.join(names)}; with name={self.name} it would be ignored"
+                )
+        return self
+
 
 class MethodConfig(Config):
     """A method's own block: its hyper-parameters and the views it draws."""
 
+    free_counts: ClassVar[tuple[str, ...]] = ()  # groups of views whose number may be changed: SwAV's "local"
+
     views: ViewPlan
+
+    @model_validator(mode="after")
+    def _views_that_it_draws(self) -> Self:
+        own = type(self).model_fields["views"].default
+        if not isinstance(own, ViewPlan):
+            return self
+        for name, group in self.views.groups.items():
+            if name not in own.groups:
+                raise ValueError(f"views.groups.{name} would be ignored. Allowed: {', '.join(own.groups)}")
+            if name not in self.free_counts and group.count != own.groups[name].count:
+                raise ValueError(f"views.groups.{name}.count={group.count} is refused: allowed is {own.groups[name].count}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,15 @@ TABLE: dict[str, Entry] = {
 }
 
 
+# What an optimizer starts from where it is not the method's own. LARS: Chen et al. 2020; AdamW: He et al. 2022, for small batches.
+PLAIN_OPTIMIZERS = {
+    "sgd": OptimizerConfig(),
+    "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
+    "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
+}
+READ_BY = {"stem": RESNETS, "width": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
+
+
 def module_of(name: str) -> str:
     if name not in TABLE:
         raise unknown("method", name, TABLE)
@@ -61,7 +70,8 @@ def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerCon
     values = dict(values or {})
     own = method_class(name).recipe.optimizer
     chosen = values.get("name", own.name)
-    return OptimizerConfig.of(merged(own if chosen == own.name else OptimizerConfig(), values), "pretrain.optimizer")
+    start = own if chosen == own.name else PLAIN_OPTIMIZERS.get(chosen, OptimizerConfig())
+    return OptimizerConfig.of(merged(start, values), "pretrain.optimizer")
 
 
 def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfig:
@@ -76,9 +86,13 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
         raise InputError(
             f"method={name!r} needs a ViT that drops tokens, backbone.name={config.name!r} is not one. Allowed: auto, {', '.join(VITS)}"
         )
-    allowed_widths = config.name in RESNETS or config.width == 1.0
-    if not allowed_widths:
+    plain = BackboneConfig()
+    for key, names in READ_BY.items():
+        if config.name not in names and getattr(config, key) != getattr(plain, key):
+            found = f"backbone.{key}={getattr(config, key)!r}"
+            raise InputError(f"{found} is read by {', '.join(names)}; with backbone.name={config.name!r} it would be ignored")
+    if config.drop_path and config.name in RESNETS:
         raise InputError(
-            f"backbone.width={config.width} is for a ResNet ({', '.join(RESNETS)}); backbone.name={config.name!r} takes 1.0"
+            f"backbone.drop_path={config.drop_path} is read by ViTs and timm models; backbone.name={config.name!r} has none"
         )
     return config

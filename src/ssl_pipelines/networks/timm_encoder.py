@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import timm
-from torch import Tensor
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
 
 from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.norm import BatchNorm
+
+
+class BatchNormAct(BatchNorm):
+    """timm's batch norm with an activation behind it."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002, torch's own name
+        return self.act(self.drop(super().forward(input)))
+
+
+def over_all_ranks(model: nn.Module) -> None:
+    """Gives the model's batch norms the global batch's statistics. Only their class changes: parameters, buffers and names stay."""
+    swap = {nn.BatchNorm2d: BatchNorm, BatchNormAct2d: BatchNormAct}
+    for module in model.modules():
+        module.__class__ = swap.get(type(module), type(module))
 
 
 class TimmEncoder(Encoder):
     """A timm model without its classifier; weights are random (`pretrain.init_from` continues from existing ones).
 
-    `map` is the last feature map for convolutional models and the grid of patch tokens for transformers with one."""
+    `map` is the last feature map for convolutional models and the grid of patch tokens for transformers with one. Where a model
+    widens the pooled map by layers of its own before the classifier (MobileNetV3, VGG), `dim` is that width, the map's is smaller."""
 
     def __init__(self, name: str, in_channels: int, image_size: int, drop_path: float):
         options: dict[str, object] = {"pretrained": False, "in_chans": in_channels, "num_classes": 0}
@@ -23,20 +43,23 @@ class TimmEncoder(Encoder):
             model = timm.create_model(name, img_size=image_size, **options)  # transformers want to know
         except TypeError:
             model = timm.create_model(name, **options)
-        super().__init__(in_channels, int(model.num_features))
+        # A head may widen what it pools (MobileNet), so the map's width is another.
+        super().__init__(in_channels, int(getattr(model, "head_hidden_size", 0) or model.num_features))
+        over_all_ranks(model)
         self.model = model
         self.pooling = "timm"
 
     def map(self, images: Tensor) -> Tensor:
         x = self.model.forward_features(self.normalize(images))
         if x.dim() == 4:
-            return x.permute(0, 3, 1, 2) if x.shape[-1] == self.dim != x.shape[1] else x
+            return x.permute(0, 3, 1, 2) if x.shape[-1] == self.model.num_features != x.shape[1] else x
         x = x[:, getattr(self.model, "num_prefix_tokens", 0) :]
         side = round(x.shape[1] ** 0.5)
-        return x.transpose(1, 2).reshape(len(x), self.dim, side, side)
+        return x.transpose(1, 2).reshape(len(x), -1, side, side)
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return {"final": self(images)}
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model(self.normalize(images))
+        features: Tensor = self.model(self.normalize(images))
+        return features

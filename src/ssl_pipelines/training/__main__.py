@@ -13,12 +13,14 @@ import torch.distributed as dist
 from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.distributed import rank
 from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.launch import end_with_parent
 from ssl_pipelines.training.pretrain import pretrain
 from ssl_pipelines.training.runtime import RuntimeConfig, device_of
 from ssl_pipelines.training.watch import Stopped
 
 
 def main(spec: Path) -> int:
+    end_with_parent()
     body = read_json(spec)
     runtime = RuntimeConfig.of(body["runtime"], "runtime")
     device = device_of(runtime)
@@ -27,7 +29,8 @@ def main(spec: Path) -> int:
     )
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # Gloo beside NCCL: flags such as "interrupted" travel as CPU tensors.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     work = Path(body["work"])
     try:
         pretrain(RunConfig.load(body["config"]), runtime, Path(body["store"]), work)

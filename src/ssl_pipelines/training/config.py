@@ -49,12 +49,10 @@ class RunConfig(Config):
         Raises InputError, one line, for what is unknown, out of range, or does not fit together."""
         name = str(parameters.get("method", "simclr"))
         method = method_class(name)
-        blocks = parameters.get("methods") or {}
-        if not isinstance(blocks, Mapping):
-            raise InputError(f"methods={blocks!r}: blocks of methods are expected, such as methods.{name}.views.size")
+        blocks = _block(parameters, "methods")
         configs = {key: method_config(key, block) for key, block in blocks.items()}  # every block is validated, one is used
-        pretrain = dict(parameters.get("pretrain") or {})
-        optimizer = resolved_optimizer(name, pretrain.get("optimizer"))
+        pretrain = _block(parameters, "pretrain")
+        optimizer = resolved_optimizer(name, _block(pretrain, "optimizer", "pretrain."))
         pretrain["optimizer"] = optimizer.model_dump(mode="json")
         checked = PretrainConfig.of(pretrain, "pretrain")
         if checked.accumulate > 1 and method.compares_within_batch:
@@ -65,7 +63,7 @@ class RunConfig(Config):
         return cls(
             method=name,
             method_config=configs.get(name) or method_config(name, None),
-            backbone=resolved_backbone(name, dict(parameters.get("backbone") or {})),
+            backbone=resolved_backbone(name, _block(parameters, "backbone")),
             pretrain=checked,
             seed=seed,
         )
@@ -84,6 +82,13 @@ class RunConfig(Config):
         """Steps of `batch_size` ids each; the last one is whole too."""
         wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
         return max(1, -(-wanted // self.pretrain.batch_size))
+
+
+def _block(values: Mapping[str, Any], key: str, above: str = "") -> dict[str, Any]:
+    found = values.get(key)
+    if found is not None and not isinstance(found, Mapping):
+        raise InputError(f"{above}{key}={found!r}: a block of keys is expected, such as {above}{key}={{...}}")
+    return dict(found or {})
 
 
 class _Seed(Config):

@@ -7,14 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import FrameType
+
+import psutil
+import torch
 
 from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.pretrain import check_ranks, pretrain
-from ssl_pipelines.training.runtime import RuntimeConfig
+from ssl_pipelines.training.runtime import RuntimeConfig, device_of
 from ssl_pipelines.training.watch import Stopped
+
+PARENT = "SSL_PIPELINES_PARENT"  # process id, for the ranks
+WATCH_SECONDS = 0.5
 
 
 def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> None:
@@ -24,6 +32,7 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
         pretrain(config, runtime, store, work)
         return
     check_ranks(config, runtime.devices)
+    check_devices(runtime)
     spec, problem = work / "spec.json", work / "problem.json"
     problem.unlink(missing_ok=True)
     body = {"config": config.dump(), "runtime": runtime.model_dump(mode="json"), "store": str(store), "work": str(work)}
@@ -32,6 +41,7 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
     command += ["-m", "ssl_pipelines.training", str(spec)]
     threads = runtime.threads or max(1, (os.cpu_count() or 1) // runtime.devices)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    environment[PARENT] = str(os.getpid())
     with (
         (work / "ranks.log").open("ab") as noise,
         subprocess.Popen(command, env=environment, stderr=noise if not sys.stderr.isatty() else None) as ranks,
@@ -45,6 +55,31 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
         raise (Stopped if found["kind"] == "stopped" else InputError)(found["message"])
     if code:
         raise RuntimeError(f"a rank ended with code {code}; see {work / 'ranks.log'}")
+
+
+def check_devices(runtime: RuntimeConfig) -> None:
+    """Raises InputError where this machine has fewer accelerators than ranks are asked for."""
+    kind = device_of(runtime).type
+    count = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, runtime.devices)
+    if runtime.devices > count:
+        raise InputError(
+            f"runtime.devices={runtime.devices}, this machine has {count} of {kind}; allowed: up to {count}, or accelerator=cpu"
+        )
+
+
+def end_with_parent() -> None:
+    """In a rank: ends it when the process that launched the ranks was killed, so that a second run never meets the first one's ranks."""
+    parent = int(os.environ.get(PARENT, "0"))
+    if parent:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(parent)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(WATCH_SECONDS)
+    os._exit(1)
 
 
 def _python_path() -> str:

@@ -32,8 +32,9 @@ def make_views(images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int
 def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor:
     """(B, C, H, W) in [0, 1] and the numbers drawn for it -> (B, C, size, size) in [0, 1]."""
     top, left, height, width = drawn.box.unbind(1)
-    down = resize_matrix(top, height, source.shape[2], size)
-    across = resize_matrix(left, width, source.shape[3], size, drawn.flip)
+    beyond = recipe.crop == "padded"
+    down = resize_matrix(top, height, source.shape[2], size, beyond=beyond)
+    across = resize_matrix(left, width, source.shape[3], size, drawn.flip, beyond=beyond)
     x = separable(source, down, across)
     if recipe.jitter or recipe.grayscale:
         x = apply_color(x, drawn)

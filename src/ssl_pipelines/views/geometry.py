@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 
-def resize_matrix(start: Tensor, length: Tensor, source: int, size: int, flip: Tensor | None = None) -> Tensor:
+def resize_matrix(
+    start: Tensor, length: Tensor, source: int, size: int, flip: Tensor | None = None, *, beyond: bool = False
+) -> Tensor:
     """(B,) first pixel and (B,) length of a crop along one axis -> (B, size, source) antialiasing triangle weights.
 
     Row i weighs source pixels by a triangle around the center of output pixel i, max(1, length / size) wide to each side, inside the
-    crop alone, as torchvision's antialiased `resized_crop` does. What lies outside the image counts as zero (padded crops)."""
+    crop alone, as torchvision's antialiased `resized_crop` does. `beyond`: the crop may reach outside the image, where all is zero
+    (padded crops; not longer than the image)."""
     scale = (length / size).unsqueeze(1)  # (B, 1) source px per output px
     support = scale.clamp(min=1.0).unsqueeze(2)  # (B, 1, 1)
     step = torch.arange(size, device=start.device, dtype=torch.float32)
@@ -18,7 +21,12 @@ def resize_matrix(start: Tensor, length: Tensor, source: int, size: int, flip: T
     pixel = torch.arange(source, device=start.device, dtype=torch.float32) - start.unsqueeze(1) + 0.5  # (B, source), px of the crop
     inside = ((pixel > 0) & (pixel < length.unsqueeze(1))).unsqueeze(1)
     weights = (1 - (pixel.unsqueeze(1) - center.unsqueeze(2)).abs() / support).clamp(min=0) * inside  # (B, size, source)
-    total = weights.sum(2, keepdim=True)
+    if beyond:  # what lies outside has its weights too
+        lattice = torch.arange(source, device=start.device, dtype=torch.float32) + 0.5  # px of the crop
+        all_weights = (1 - (lattice - center.unsqueeze(2)).abs() / support).clamp(min=0) * (lattice < length.view(-1, 1, 1))
+        total = all_weights.sum(2, keepdim=True)
+    else:
+        total = weights.sum(2, keepdim=True)
     weights = weights / total.clamp(min=1e-6)
     if flip is not None:
         weights = torch.where(flip.view(-1, 1, 1), weights.flip(1), weights)

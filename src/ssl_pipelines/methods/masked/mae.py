@@ -6,10 +6,10 @@ Differs: patches of 4 px and a light decoder suit small images; the input is nor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ssl_pipelines.distributed import rand_rows
@@ -41,6 +41,12 @@ class MAE(Method):
         decoder_depth: int = Field(default=2, ge=1, le=24)
         decoder_heads: Literal[1, 2, 4, 8, 16] = 4
         pooling: Literal["cls", "average"] = "cls"
+
+        @model_validator(mode="after")
+        def _heads_divide(self) -> Self:
+            if self.decoder_dim % self.decoder_heads:
+                raise ValueError(f"decoder_heads={self.decoder_heads} is to divide decoder_dim={self.decoder_dim}")
+            return self
 
     config: Config
     needs = ("vit",)
