@@ -95,4 +95,6 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
         raise InputError(
             f"backbone.drop_path={config.drop_path} is read by ViTs and timm models; backbone.name={config.name!r} has none"
         )
+    if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
+        config = config.model_copy(update={"depth": VITS[config.name][1]})
     return config
