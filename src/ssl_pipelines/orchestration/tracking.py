@@ -121,7 +121,10 @@ class Tracker:
             return found.experiment_id
         # A location of ours for our own store alone: a server decides for itself where artifacts go.
         ours = self.uri.startswith("sqlite:")
-        return self.client.create_experiment(EXPERIMENT, artifact_location=(home_root() / "mlartifacts").as_uri() if ours else None)
+        location = (home_root() / "mlartifacts").as_uri() if ours else None
+        # So that the UI opens on runs and curves, not on prompts.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return self.client.create_experiment(EXPERIMENT, artifact_location=location, tags=kind)
 
     def _reopen(self, run_id: str) -> bool:
         if self._find(run_id) is None:
