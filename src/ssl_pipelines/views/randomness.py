@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import torch
+
+from ssl_pipelines.data.seeding import sequence
 
 
 def derive(seed: int, purpose: str, *numbers: int) -> int:
     """A 63-bit seed. Different purposes and numbers give independent streams."""
-    state = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *numbers]).generate_state(2, np.uint64)
+    state = sequence(seed, purpose, *numbers).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 
