@@ -166,6 +166,20 @@ def test_the_probe_is_refit_on_validation_too(tmp_path):
         assert scores[0].value > 0.8, scores[0]
 
 
+def test_standardizing_forgets_the_scale_of_features(store, tmp_path):
+    features = write_features(tmp_path / "f", store, ["final"], FINAL | {("trained", "final"): 0.7})
+    answers = {}
+    for scale in ("as written", "scaled"):
+        for standardize in (True, False):
+            linear_eval(features, store, LinearConfig(standardize=standardize), 0, tmp_path)
+            answers[scale, standardize] = pd.read_parquet(tmp_path / "linear_eval.predictions.parquet")["prediction"].tolist()
+        for path in (features / "trained" / "final").glob("*.npy"):
+            if not path.stem.endswith(".ids"):
+                np.save(path, np.load(path) * np.logspace(-3, 2, 8, dtype=np.float32))
+    assert answers["as written", True] == answers["scaled", True]
+    assert answers["as written", False] != answers["scaled", False]
+
+
 def test_an_end_of_the_grid_and_no_convergence_are_warned_of(store, tmp_path, caplog):
     hopeless = dict.fromkeys(FINAL, 0.0)
     features = write_features(tmp_path / "f", store, ["final"], hopeless | {("trained", "final"): 2.0})

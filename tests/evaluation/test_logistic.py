@@ -33,9 +33,9 @@ def loss_and_gradient(x, y, classes, weight, bias, l2):
 
 
 @pytest.mark.parametrize("l2", [1e-2, 1.0, 300.0])
-@pytest.mark.parametrize("block", [64, 2048])
-def test_matches_scikit_learn(data, monkeypatch, l2, block):
-    monkeypatch.setattr(logistic, "BLOCK", block)
+@pytest.mark.parametrize("cells", [1, 2**19])
+def test_matches_scikit_learn(data, monkeypatch, l2, cells):
+    monkeypatch.setattr(logistic, "CELLS", cells)  # 64 rows a block, or all at once
     x, y = data
     ours = Problem(x, y, standardize=False).solve(l2, None, 5000, 1e-8)
     theirs = LogisticRegression(C=1 / l2, tol=1e-10, solver="newton-cholesky").fit(x, y)
@@ -98,6 +98,15 @@ def test_start_and_memory_layout_do_not_move_the_optimum(data):
     np.testing.assert_allclose(warm.weight.numpy(), cold.weight.numpy(), atol=1e-6)
     again = problem.solve(0.5, cold, 5000, 1e-7)
     assert again.iterations <= 1  # a solution is recognized as one
+
+
+def test_a_borrowed_preconditioner_does_not_move_the_optimum(data):
+    x, y = data
+    own = Problem(x, y, standardize=True)
+    borrowed = Problem(x, y, standardize=True, gram=Problem(x[::3], y[::3], standardize=True).gram)
+    assert not np.allclose(own.gram, borrowed.gram)
+    pair = [problem.solve(0.5, None, 5000, 1e-8).weight.numpy() for problem in (own, borrowed)]
+    np.testing.assert_allclose(pair[0], pair[1], atol=1e-5)
 
 
 def test_too_few_iterations_are_told(data):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ssl_pipelines.evaluation.config import LinearConfig
 from ssl_pipelines.evaluation.frame import Frame
@@ -31,6 +32,7 @@ class Choice:
     l2: float
     score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
     solution: Linear
+    gram: Tensor  # for the refit
     at_end: bool  # no stronger, or no weaker, value was left to try, and none answers as many
 
 
@@ -58,7 +60,7 @@ def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, c
             break
     alone = sum(share == scores[best][0] for share, _ in scores) == 1  # where another answers as many, nothing is lost beyond
     at_end = len(values) > 1 and best in (0, len(values) - 1) and alone
-    return Choice(stage, float(values[best]), scores[best], path[best], at_end)
+    return Choice(stage, float(values[best]), scores[best], path[best], problem.gram, at_end)
 
 
 def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig) -> Outcome:
@@ -71,7 +73,7 @@ def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: Linea
 
     best = max((choice(stage) for stage in stages), key=lambda found: found.score)
     both = frame.both
-    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize)
+    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.gram)
     final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
     _warn(source, best, final)
     return Outcome(final.predict(stored.rows(source, best.stage, frame.test)), _protocol(best, final, len(stages), config))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-BLOCK = 2048  # rows converted to float64 at a time
+CELLS = 2**19  # numbers converted to float64 at a time: 4 MB, so that both products find them in the cache
 SAMPLE = 4096  # rows at least, from which the preconditioner is estimated
 
 
@@ -51,14 +51,14 @@ class Problem:
 
     That is scikit-learn's with C = 1 / l2. `standardize`: W acts on (x - mean) / std of these n rows.
     The solver works on V, W = P V with P P^T about the inverse Hessian at uniform predictions: the same optimum in a tenth of
-    the iterations. x stays as it is (it may be a memory map) and is read in blocks."""
+    the iterations; `gram` of a problem like this one saves estimating it again. x stays as it is and is read in blocks."""
 
-    def __init__(self, x: NDArray, y: NDArray, standardize: bool):
+    def __init__(self, x: NDArray, y: NDArray, standardize: bool, gram: Tensor | None = None):
         classes, targets = np.unique(y, return_inverse=True)
         self.x, self.n, self.dim = x, len(x), x.shape[1]
         self.classes, self.targets = torch.from_numpy(classes.astype(np.int64)), torch.from_numpy(targets)
         self.mean, self.scale = _moments(x, standardize)
-        self.gram = self._gram()
+        self.gram = self._gram() if gram is None else gram
 
     def solve(self, l2: float, start: Linear | None, max_iterations: int, tolerance: float = 1e-6) -> Linear:
         """`start`: a solution at another l2 or of other rows with the same classes; the optimum does not depend on it."""
@@ -92,7 +92,7 @@ class Problem:
         weight = (standard / self.scale[:, None]).T.contiguous()  # classes first: these products take half the time
         offset = bias - weight @ self.mean
         loss, to_weight, to_bias = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
-        for block, targets in zip(_blocks(self.x), self.targets.split(BLOCK)):
+        for block, targets in zip(_blocks(self.x), self.targets.split(_rows(self.dim))):
             log_p = F.log_softmax(torch.addmm(offset[:, None], weight, block.T), dim=0)  # (K, rows)
             loss -= float(log_p.gather(0, targets[None]).sum())
             residual = log_p.exp_()
@@ -121,11 +121,16 @@ class Problem:
         return torch.cat([(factor @ (start.weight * self.scale[:, None])).flatten(), bias]).numpy()
 
 
+def _rows(dim: int) -> int:
+    return max(64, CELLS // dim)
+
+
 def _blocks(x: NDArray) -> Iterator[Tensor]:
     """(rows, D) float64, a block at a time; each lies in the same memory, so use it before asking for the next."""
-    buffer = torch.empty(min(BLOCK, len(x)), x.shape[1], dtype=torch.float64)
-    for start in range(0, len(x), BLOCK):
-        rows = x[start : start + BLOCK]
+    step = _rows(x.shape[1])
+    buffer = torch.empty(min(step, len(x)), x.shape[1], dtype=torch.float64)
+    for start in range(0, len(x), step):
+        rows = x[start : start + step]
         yield buffer[: len(rows)].copy_(torch.from_numpy(np.ascontiguousarray(rows)))
 
 
