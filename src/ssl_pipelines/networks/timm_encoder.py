@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.norm import BatchNorm
 
@@ -29,6 +31,17 @@ def over_all_ranks(model: nn.Module) -> None:
         module.__class__ = swap.get(type(module), type(module))
 
 
+def create(name: str, image_size: int, options: Mapping[str, object]) -> Any:
+    """The model, told its image size where it wants to know (transformers). Raises InputError where it does not take an option."""
+    try:
+        return timm.create_model(name, img_size=image_size, **options)
+    except TypeError:
+        try:
+            return timm.create_model(name, **options)
+        except TypeError as error:
+            raise InputError(f"backbone.name={name!r} cannot be built with {', '.join(options)}: {error}") from error
+
+
 class TimmEncoder(Encoder):
     """A timm model without its classifier; weights are random (`pretrain.init_from` continues from existing ones).
 
@@ -39,11 +52,10 @@ class TimmEncoder(Encoder):
         options: dict[str, object] = {"pretrained": False, "in_chans": in_channels, "num_classes": 0}
         if drop_path:
             options["drop_path_rate"] = drop_path
-        try:
-            model = timm.create_model(name, img_size=image_size, **options)  # transformers want to know
-        except TypeError:
-            model = timm.create_model(name, **options)
-        # A head may widen what it pools (MobileNet), so the map's width is another.
+        model = create(name, image_size, options)
+        patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+        if isinstance(patch, tuple) and any(image_size % side for side in patch):
+            raise InputError(f"backbone.name={name!r} has patches of {patch[0]} px, which do not divide the view size {image_size}")
         super().__init__(in_channels, int(getattr(model, "head_hidden_size", 0) or model.num_features))
         over_all_ranks(model)
         self.model = model
