@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-from timm.layers import BatchNormAct2d
+from timm.layers import BatchNormAct2d, PatchEmbed
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
@@ -53,9 +53,10 @@ class TimmEncoder(Encoder):
         if drop_path:
             options["drop_path_rate"] = drop_path
         model = create(name, image_size, options)
-        patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-        if isinstance(patch, tuple) and any(image_size % side for side in patch):
-            raise InputError(f"backbone.name={name!r} has patches of {patch[0]} px, which do not divide the view size {image_size}")
+        patches = getattr(model, "patch_embed", None)  # other models' patches overlap, or are padded
+        if isinstance(patches, PatchEmbed) and not patches.dynamic_img_pad and image_size % patches.patch_size[0]:
+            side = patches.patch_size[0]
+            raise InputError(f"backbone.name={name!r} has patches of {side} px, which do not divide the view size {image_size}")
         super().__init__(in_channels, int(getattr(model, "head_hidden_size", 0) or model.num_features))
         over_all_ranks(model)
         self.model = model
