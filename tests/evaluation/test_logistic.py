@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -103,8 +104,8 @@ def test_start_and_memory_layout_do_not_move_the_optimum(data):
 def test_a_borrowed_preconditioner_does_not_move_the_optimum(data):
     x, y = data
     own = Problem(x, y, standardize=True)
-    borrowed = Problem(x, y, standardize=True, gram=Problem(x[::3], y[::3], standardize=True).gram)
-    assert not np.allclose(own.gram, borrowed.gram)
+    borrowed = Problem(x, y, standardize=True, spectrum=Problem(x[::3], y[::3], standardize=True).spectrum)
+    assert not np.allclose(own.spectrum.values, borrowed.spectrum.values)
     pair = [problem.solve(0.5, None, 5000, 1e-8).weight.numpy() for problem in (own, borrowed)]
     np.testing.assert_allclose(pair[0], pair[1], atol=1e-5)
 
@@ -122,3 +123,49 @@ def test_constant_and_repeated_features_do_no_harm():
     found = Problem(wide, y, standardize=True).solve(0.1, None, 2000)
     assert found.converged
     assert (found.predict(wide) == y).mean() > 0.95
+
+
+def test_a_path_solved_together_is_each_value_alone(data, monkeypatch):
+    x, y = data
+    problem, l2s = Problem(x, y, standardize=True), [100.0, 1.0, 1e-2]
+    alone = [problem.solve(l2, None, 5000, 1e-8) for l2 in l2s]
+    for state in (logistic.STATE, 1):  # all together, or one after the other
+        monkeypatch.setattr(logistic, "STATE", state)
+        for found, expected in zip(problem.path(l2s, 5000, 1e-8), alone, strict=True):
+            assert found.converged
+            np.testing.assert_allclose(found.weight.numpy(), expected.weight.numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_float32_products_reach_the_optimum_to_their_precision(data):
+    x, y = data
+    problem = Problem(x.astype(np.float32), y, standardize=True)
+    for l2, found in zip((30.0, 0.1), problem.path([30.0, 0.1], 500, 1e-4, dtype=torch.float32), strict=True):
+        exact = problem.solve(l2, None, 5000, 1e-9)
+        assert found.converged
+        assert found.loss == pytest.approx(exact.loss, rel=1e-5)
+
+
+def test_a_path_may_end_early(data):
+    x, y = data
+    seen = []
+
+    def enough(solved):
+        seen.append(len(solved))
+        return 0 in solved
+
+    found = Problem(x, y, standardize=True).path([1e4, 1e-4], 5000, 1e-8, enough=enough)
+    assert [solution is None for solution in found] == [False, True]
+    assert seen == sorted(seen)
+
+
+def test_more_features_than_directions_change_no_optimum(data, monkeypatch):
+    x, y = data
+    exact = Problem(x, y, standardize=True).solve(0.5, None, 5000, 1e-8)
+    monkeypatch.setattr(logistic, "LEADING", 2)
+    problem = Problem(x, y, standardize=True)
+    assert problem.spectrum.directions.shape == (7, 2)
+    assert problem.spectrum.rest > 0
+    found = problem.solve(0.5, None, 5000, 1e-8)
+    assert found.converged
+    np.testing.assert_allclose(found.weight.numpy(), exact.weight.numpy(), atol=1e-5)
+    assert problem.solve(0.5, found, 5000, 1e-7).iterations <= 1

@@ -4,18 +4,19 @@ arXiv:2011.13377 (45 values of l2 there, raw features; here num_values, standard
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ssl_pipelines.evaluation.config import LinearConfig
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.frozen import judge
-from ssl_pipelines.evaluation.logistic import Linear, Problem
+from ssl_pipelines.evaluation.logistic import Linear, Problem, Spectrum
 from ssl_pipelines.evaluation.scores import Outcome, Score
 from ssl_pipelines.evaluation.stored import StoredFeatures
 
@@ -32,7 +33,7 @@ class Choice:
     l2: float
     score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
     solution: Linear
-    gram: Tensor  # for the refit
+    spectrum: Spectrum  # for the refit
     at_end: bool  # no stronger, or no weaker, value was left to try, and none answers as many
 
 
@@ -47,20 +48,34 @@ def grid(num_values: int) -> NDArray:
 
 
 def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, config: LinearConfig) -> Choice:
-    """Walks the path from strong to weak, each fit starting at the last; ends where a quarter of the grid brought nothing."""
+    """Solves the path together; ends where a quarter of the grid brought nothing (strong values are done first)."""
     problem, values = Problem(x, y, config.standardize), grid(config.num_values)
     patience = max(2, config.num_values // 4)
-    path: list[Linear] = []
-    scores: list[tuple[float, float]] = []
-    for l2 in values:
-        path.append(problem.solve(float(l2), path[-1] if path else None, config.max_iterations, ON_PATH))
-        scores.append(path[-1].score(x_val, y_val))
-        best = scores.index(max(scores))
-        if len(scores) - 1 - best >= patience:
-            break
-    alone = sum(share == scores[best][0] for share, _ in scores) == 1  # where another answers as many, nothing is lost beyond
+    scores: dict[int, tuple[float, float]] = {}
+
+    def ended(solved: Mapping[int, Linear]) -> bool:
+        scores.update({k: solution.score(x_val, y_val) for k, solution in solved.items() if k not in scores})
+        return _walk(scores, patience)[1]
+
+    path = problem.path(values.tolist(), config.max_iterations, ON_PATH, dtype=torch.float32, enough=ended)
+    ended({k: solution for k, solution in enumerate(path) if solution is not None})
+    walked, _ = _walk(scores, patience)
+    best = walked.index(max(walked))
+    alone = sum(share == walked[best][0] for share, _ in walked) == 1  # where another answers as many, nothing is lost beyond
     at_end = len(values) > 1 and best in (0, len(values) - 1) and alone
-    return Choice(stage, float(values[best]), scores[best], path[best], problem.gram, at_end)
+    solution = path[best]
+    assert solution is not None
+    return Choice(stage, float(values[best]), walked[best], solution, problem.spectrum, at_end)
+
+
+def _walk(scores: Mapping[int, tuple[float, float]], patience: int) -> tuple[list[tuple[float, float]], bool]:
+    """The scores of the values that are done, from the strongest on, and whether the last `patience` of them brought nothing."""
+    walked: list[tuple[float, float]] = []
+    while len(walked) in scores:
+        walked.append(scores[len(walked)])
+        if len(walked) - 1 - walked.index(max(walked)) >= patience:
+            return walked, True
+    return walked, False
 
 
 def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig) -> Outcome:
@@ -73,7 +88,7 @@ def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: Linea
 
     best = max((choice(stage) for stage in stages), key=lambda found: found.score)
     both = frame.both
-    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.gram)
+    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.spectrum)
     final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
     _warn(source, best, final)
     return Outcome(final.predict(stored.rows(source, best.stage, frame.test)), _protocol(best, final, len(stages), config))
@@ -84,7 +99,7 @@ def _protocol(best: Choice, final: Linear, num_stages: int, config: LinearConfig
     scaling = "features standardized" if config.standardize else "features as they are"
     end = "converged" if final.converged else "NOT converged"
     return (
-        f"multinomial logistic regression with L2, full-batch L-BFGS in float64, {scaling}; "
+        f"multinomial logistic regression with L2, full-batch L-BFGS (path in float32, fit in float64), {scaling}; "
         f"stage {best.stage} ({len(final.weight)} dims){of_stages}; l2={best.l2:.4g} of {config.num_values} values "
         f"{10**WEAKEST:g}..{10**STRONGEST:g} chosen on validation (top-1 {best.score[0]:.4f}); "
         f"refit on fit and validation: {final.iterations} iterations, gradient {final.gradient:.1e}, {end}"

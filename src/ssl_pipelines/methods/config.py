@@ -68,10 +68,11 @@ class MethodConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a method asks of the run where the user has not said: an encoder that suits a small machine, an optimizer."""
+    """What a method asks of the run where the user has not said: an encoder that suits a small machine, an optimizer, a batch."""
 
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(name="resnet_small"))
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 256
 
 
 def merged(defaults: Config, values: dict[str, Any]) -> dict[str, Any]:

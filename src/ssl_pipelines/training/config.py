@@ -54,6 +54,8 @@ class RunConfig(Config):
         pretrain = _block(parameters, "pretrain")
         optimizer = resolved_optimizer(name, _block(pretrain, "optimizer", "pretrain."))
         pretrain["optimizer"] = optimizer.model_dump(mode="json")
+        if pretrain.get("batch_size") is None:
+            pretrain["batch_size"] = method.recipe.batch_size
         checked = PretrainConfig.of(pretrain, "pretrain")
         if checked.accumulate > 1 and method.compares_within_batch:
             raise InputError(

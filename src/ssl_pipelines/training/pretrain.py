@@ -25,7 +25,7 @@ from ssl_pipelines.training.interrupt import Interrupt
 from ssl_pipelines.training.loop import Loop, Pace, check_weights, finite_loss, finite_weights, is_first
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
-from ssl_pipelines.training.progress import training_progress
+from ssl_pipelines.training.progress import say_where, training_progress
 from ssl_pipelines.training.runtime import RuntimeConfig, device_of
 from ssl_pipelines.training.watch import Stopped, Watch
 
@@ -107,6 +107,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                 bar.update(task, completed=done)
             if events and (done % watch_every == 0 or done == total):
                 _look(loop, watch, runtime, events, done)
+                say_where(bar)
                 save_pictures(loop, work, events, done)
             due = (
                 done % runtime.checkpoint_every == 0

@@ -1,6 +1,7 @@
 """MAE: encode the visible quarter of an image, predict the pixels of the rest. He et al., CVPR 2022, arXiv:2111.06377.
 
-Differs: patches of 4 px and a light decoder suit small images; the input is normalized by the data set's own channel statistics.
+Differs: patches of 4 px and a light decoder suit small images, small batches and a higher learning rate short runs;
+the input is normalized by the data set's own channel statistics.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class MAE(Method):
     encoder: ViT
     recipe = Recipe(
         backbone=BackboneConfig(name="vit_mini"),
-        optimizer=OptimizerConfig(name="adamw", lr=5e-4, betas=(0.9, 0.95), weight_decay=0.05),
+        optimizer=OptimizerConfig(name="adamw", lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
+        batch_size=64,
     )
 
     def __init__(self, config: Config, parts: Parts):
