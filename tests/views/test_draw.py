@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp, kstest
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import RandomErasing, RandomResizedCrop
 
 from ssl_pipelines.views import ViewRecipe, make_views, two_views
 from ssl_pipelines.views.draw import Draw, draw
@@ -58,6 +58,28 @@ def test_padded_offsets_are_uniform_on_whole_pixels():
     assert box[:, 2:].unique(dim=0).tolist() == [[16, 20]]
 
 
+@pytest.mark.parametrize(("scale", "ratio"), [((0.02, 0.33), (0.3, 3.3)), ((0.6, 0.9), (0.2, 4.0))])
+def test_holes_are_torchvisions(scale, ratio):
+    """Also large ones, which fit in few attempts or none."""
+    recipe = ViewRecipe(erase=1, erase_scale=scale, erase_ratio=ratio)
+    ours = draw(recipe, 3000, 20, 20, generator(7, "holes"), size=24).hole.numpy()
+    torch.manual_seed(0)
+    image = torch.empty(3, 24, 24)
+    theirs = np.array([RandomErasing.get_params(image, scale, ratio, [0.0])[:4] for _ in range(3000)])
+    theirs[theirs[:, 2] == 24] = 0  # the whole image stands for nothing in torchvision
+    for column in range(4):
+        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > RARE
+    assert (ours[:, :2] + ours[:, 2:]).max() <= 24
+
+
+def test_rotation_and_noise_have_the_spread_that_is_asked_for():
+    found = draw(ViewRecipe(rotation=30, noise=0.25, noise_std=0.2), 3000, 8, 8, generator(8, "test"), size=8, channels=2)
+    assert kstest(found.angle.numpy(), "uniform", (-30, 60)).pvalue > RARE
+    noisy = found.noise.flatten(1).any(1)
+    assert noisy.float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert kstest(found.noise[noisy].flatten()[:20_000].numpy(), "norm", (0, 0.2)).pvalue > RARE
+
+
 def test_hue_and_sigma_are_uniform_over_their_ranges():
     recipe = ViewRecipe(jitter=1, hue=0.1, blur=0.5, blur_sigma=(0.1, 2.0))
     found = draw(recipe, 6000, 32, 32, generator(2, "test"))
@@ -68,19 +90,41 @@ def test_hue_and_sigma_are_uniform_over_their_ranges():
 
 
 def test_an_image_draws_its_numbers_independently():
-    found = draw(SIMCLR_SMALL.model_copy(update={"blur": 0.5, "solarize": 0.5}), 6000, 32, 32, generator(4, "test"))
-    columns = [getattr(found, field.name).float().view(6000, -1) for field in fields(Draw) if field.name != "box"]
+    recipe = SIMCLR_SMALL.model_copy(update={"blur": 0.5, "solarize": 0.5, "rotation": 30.0})
+    found = draw(recipe, 6000, 32, 32, generator(4, "test"))
+    columns = [
+        getattr(found, field.name).float().view(6000, -1)
+        for field in fields(Draw)
+        if field.name not in ("box", "order", "hole", "noise")
+    ]
     jittered = found.brightness != 1
     correlation = np.corrcoef(torch.cat(columns, 1)[jittered].numpy().T)
     assert np.abs(correlation - np.eye(len(correlation))).max() < 0.07  # nearly five standard errors
 
 
+def test_all_orders_of_the_colors_are_equally_likely():
+    order = draw(SIMCLR_SMALL, 24_000, 32, 32, generator(6, "test")).order
+    found, counts = order.unique(dim=0, return_counts=True)
+    assert found.sort(1).values.tolist() == [[0, 1, 2, 3]] * 24
+    assert ((counts - 1000).abs() < 150).all()  # nearly five standard deviations
+
+
 def test_one_probability_changes_no_other_number():
-    plain = draw(SIMCLR_SMALL, 500, 32, 32, generator(5, "test"))
-    changes = {"jitter": 0.1, "grayscale": 0.9, "blur": 1.0, "solarize": 1.0, "flip": 0.1}
-    touched = {"jitter": {"brightness", "contrast", "saturation", "hue"}, "grayscale": {"gray"}, "blur": {"sigma"}}
+    plain = draw(SIMCLR_SMALL, 500, 32, 32, generator(5, "test"), size=32)
+    changes = {
+        "jitter": 0.1,
+        "grayscale": 0.9,
+        "blur": 1.0,
+        "solarize": 1.0,
+        "flip": 0.1,
+        "rotation": 9.0,
+        "noise": 0.5,
+        "erase": 1.0,
+    }
+    touched = {"rotation": {"angle"}, "erase": {"hole"}, "grayscale": {"gray"}, "blur": {"sigma"}}
+    touched["jitter"] = {"brightness", "contrast", "saturation", "hue"}
     for key, value in changes.items():
-        changed = draw(SIMCLR_SMALL.model_copy(update={key: value}), 500, 32, 32, generator(5, "test"))
+        changed = draw(SIMCLR_SMALL.model_copy(update={key: value}), 500, 32, 32, generator(5, "test"), size=32)
         different = {f.name for f in fields(Draw) if not torch.equal(getattr(plain, f.name), getattr(changed, f.name))}
         assert different == touched.get(key, {key})
 

@@ -30,7 +30,21 @@ def still(batch: int, size: int) -> Draw:
     """The numbers of a view in which nothing happens."""
     one, zero, no = torch.ones(batch), torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
     box = torch.tensor([0.0, 0.0, size, size]).repeat(batch, 1)
-    return Draw(box, no, one, one, one, zero, no, zero, no)
+    return Draw(
+        box,
+        no,
+        one,
+        one,
+        one,
+        zero,
+        torch.arange(4).repeat(batch, 1),
+        no,
+        zero,
+        no,
+        zero,
+        torch.zeros(batch, 4),
+        torch.empty(batch, 0),
+    )
 
 
 BARE = ViewRecipe(crop="none", flip=0)
@@ -53,16 +67,16 @@ def test_crop_and_resize_equal_torchvisions_antialiased(box, size):
 def test_flip_is_per_image_and_exact():
     x = pictures()
     flip = torch.tensor([True, False, True, False])
-    ours = render(x, replace(still(4, 33), flip=flip), BARE, 33)
-    torch.testing.assert_close(ours[flip], tv.horizontal_flip(x[flip]), rtol=0, atol=1e-7)
-    torch.testing.assert_close(ours[~flip], x[~flip], rtol=0, atol=1e-7)
+    ours = render(x, replace(still(4, 33), flip=flip), BARE.model_copy(update={"flip": 0.5}), 33)
+    torch.testing.assert_close(ours[flip], tv.horizontal_flip(x[flip]), rtol=0, atol=0)
+    torch.testing.assert_close(ours[~flip], x[~flip], rtol=0, atol=0)
 
 
 def test_padded_crops_show_zeros_outside():
     x = pictures(1)
     drawn = replace(still(1, 33), box=torch.tensor([[-4.0, 3.0, 33.0, 33.0]]))
     theirs = tv.crop(tv.pad(x, [4]), 0, 7, 33, 33)
-    torch.testing.assert_close(render(x, drawn, BARE, 33), theirs, rtol=0, atol=1e-6)
+    assert (render(x, drawn, ViewRecipe(crop="padded"), 33) - theirs).abs().max() < 1e-3 * LEVEL
 
 
 @pytest.mark.parametrize(
@@ -120,6 +134,55 @@ def test_solarize():
     torch.testing.assert_close(ours, tv.solarize(x, 0.5), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("degrees", [10.0, -25.0, 90.0])
+def test_rotation_equals_torchvisions(degrees):
+    x = pictures()
+    recipe = ViewRecipe(crop="none", flip=0, rotation=180)
+    ours = render(x, replace(still(4, 33), angle=torch.full((4,), degrees)), recipe, 33)
+    theirs = tv.rotate(x, degrees, interpolation=tv.InterpolationMode.BILINEAR)
+    # torchvision shades zeros in along the outline by a mask of its own; inside both are the same.
+    covered = tv.rotate(torch.ones_like(x), degrees, interpolation=tv.InterpolationMode.BILINEAR) > 0.999
+    assert covered.float().mean() > 0.7
+    assert (ours - theirs).abs()[covered].max() < 0.01 * LEVEL
+
+
+def test_noise_is_added_and_holes_are_filled():
+    x = pictures()
+    noise = torch.zeros(4, 3, 33, 33)
+    noise[1, 2, 3, 4], noise[2] = 0.1, 5.0
+    ours = render(x, replace(still(4, 33), noise=noise), ViewRecipe(crop="none", flip=0, noise=1), 33)
+    torch.testing.assert_close(ours, (x + noise).clamp(0, 1))
+    hole = torch.tensor([[0, 0, 0, 0], [2, 3, 4, 5], [30, 30, 3, 3], [0, 0, 33, 32]]).float()
+    filled = render(x, replace(still(4, 33), hole=hole), ViewRecipe(crop="none", flip=0, erase=1, erase_value=0.25), 33)
+    for row, box in enumerate(hole.int().tolist()):
+        assert torch.equal(filled[row], tv.erase(x[row], *box, v=torch.tensor(0.25)))
+
+
+def test_the_same_crops_at_another_size():
+    plan = ViewPlan(
+        groups={"global": ViewGroup(recipe=SIMCLR_SMALL, count=2), "tokenizer": ViewGroup(same_as="global", count=2, size=16)}
+    )
+    batch = make_views(uint8(4, 32, 3), torch.arange(4), plan.resolved(32), 0, 3, slice(0, 4), 4)
+    assert torch.equal(batch.targets["global_box"], batch.targets["tokenizer_box"])
+    large, small = batch.views["global"], batch.views["tokenizer"]
+    assert small.shape == (2, 4, 3, 16, 16)
+    halved = large.unflatten(3, (16, 2)).unflatten(5, (16, 2)).mean((4, 6))
+    assert (small - halved).abs().mean() < 0.03
+    assert (small - halved.flip(1)).abs().mean() > 0.1
+
+
+def test_groups_that_repeat_nothing_are_refused():
+    views = ViewGroup(recipe=SIMCLR_SMALL)
+    for group in (
+        {"same_as": "nothing"},
+        {"same_as": "again"},
+        {"same_as": "global", "count": 3},
+        {"same_as": "global", "recipe": {"flip": 0}},
+    ):
+        with pytest.raises(InputError, match=r"groups\.again"):
+            ViewPlan.of({"groups": {"global": views.model_dump(mode="json"), "again": group}}, "views")
+
+
 def test_factors_are_uniform_and_probabilities_are_kept():
     drawn = draw(SIMCLR_SMALL, 8000, 32, 32, generator(3, "test"))
     jittered = drawn.brightness != 1
@@ -153,7 +216,7 @@ def test_views_are_a_function_of_seed_and_step_and_rows_are_rows_of_the_whole_ba
     assert not torch.equal(views, later.views["global"])
     assert not torch.equal(views[0], views[1])
     assert views.min() >= 0
-    assert views.max() <= 1
+    assert views.max() <= 1 + 1e-6  # the weights of a blur add up to 1 but for rounding
     assert whole.targets["global_box"].shape == (2, 8, 5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
@@ -21,7 +23,8 @@ def pictures(batch: int, channels: int, size: int, low: float = 0.0, high: float
 def drawn(size: int, **values: float | bool | list[float]) -> Draw:
     """One image's numbers; what is not named does nothing."""
     still: dict[str, float | bool | list[float]] = {"box": [0.0, 0.0, size, size], "flip": False, "gray": False, "solarize": False}
-    still |= {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0, "sigma": 0.0}
+    still |= {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0, "sigma": 0.0, "order": [0, 1, 2, 3]}
+    still |= {"angle": 0.0, "hole": [0.0, 0.0, 0.0, 0.0], "noise": []}
     return Draw(**{key: torch.tensor([value]) for key, value in (still | values).items()})
 
 
@@ -36,6 +39,19 @@ def test_brightness_contrast_saturation_then_blur_then_solarize():
     near = (tv.solarize(theirs, 0.5) - 0.5).abs() < LEVEL  # a hair's breadth decides which side of the threshold
     assert near.float().mean() < 0.1
     assert (ours - theirs).abs()[~near].max() < 0.5 * LEVEL
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(4)))
+def test_colors_follow_the_drawn_order_as_torchvisions_do(order):
+    x = pictures(1, 3, 9, 0.3, 0.6)
+    ours = render(x, drawn(9, brightness=1.3, contrast=0.6, saturation=1.4, order=list(order)), EVERYTHING, 9)
+    steps = {0: (tv.adjust_brightness, 1.3), 1: (tv.adjust_contrast, 0.6), 2: (tv.adjust_saturation, 1.4)}
+    theirs = x
+    for kind in order:
+        if kind in steps:  # hue is drawn as 0
+            adjust, factor = steps[kind]
+            theirs = adjust(theirs, factor)
+    assert (ours - theirs).abs().max() < 0.3 * LEVEL
 
 
 def test_gray_comes_last_of_the_colors():

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl_pipelines.views.draw import Draw
 
+CONTRAST = 1  # in Draw.order
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision's rgb_to_grayscale
 YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 
@@ -16,8 +17,9 @@ YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.52
 def apply_color(images: Tensor, drawn: Draw) -> Tensor:
     """(B, C, H, W) in [0, 1] -> the same, clamped once at the end.
 
-    Three channels: brightness, contrast, saturation, hue, grayscale in this order. Other numbers of channels: brightness and contrast.
-    Differs from torchvision: the order is fixed, nothing is clamped in between, and hue turns the plane of YIQ's I and Q, not HSV's angle."""
+    Three channels: brightness, contrast, saturation and hue in each image's own order, then grayscale. Other numbers of channels:
+    brightness and contrast, which commute. Differs from torchvision: nothing is clamped in between, and hue turns the plane of YIQ's
+    I and Q, not HSV's angle."""
     if images.shape[1] != 3:
         b, c = drawn.brightness.view(-1, 1, 1, 1), drawn.contrast.view(-1, 1, 1, 1)
         mean = images.mean((1, 2, 3), keepdim=True)
@@ -28,20 +30,20 @@ def apply_color(images: Tensor, drawn: Draw) -> Tensor:
 
 
 def color_matrix(images: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
-    """-> (B, 3, 3) and (B, 3, 1): the fused transform of each image."""
-    device = images.device
-    eye = torch.eye(3, device=device)
-    luma = torch.tensor(LUMA, device=device)
+    """-> (B, 3, 3) and (B, 3, 1): the fused transform of each image, whose mean is all that contrast needs to know of it."""
+    device, batch = images.device, len(images)
+    eye, luma = torch.eye(3, device=device), torch.tensor(LUMA, device=device)
     gray = luma.expand(3, 3)  # every row: gray from RGB
     b, c, s = (value.view(-1, 1, 1) for value in (drawn.brightness, drawn.contrast, drawn.saturation))
-    mean = (images.mean((2, 3)) @ luma).view(-1, 1, 1) * b  # mean gray after brightness
-    matrix = b * c * eye  # (B, 3, 3)
-    offset = ((1 - c) * mean).expand(-1, 3, 1)
-    saturate = s * eye + (1 - s) * gray
-    turn = _hue_matrix(drawn.hue)
-    after = turn @ saturate
-    after = torch.where(drawn.gray.view(-1, 1, 1), gray @ after, after)
-    return after @ matrix, after @ offset
+    single = torch.stack([b * eye, c * eye, s * eye + (1 - s) * gray, _hue_matrix(drawn.hue)], 1)  # (B, 4, 3, 3)
+    mean = images.mean((2, 3)).unsqueeze(2)  # (B, 3, 1)
+    matrix, offset, rows = eye.expand(batch, 3, 3), mean.new_zeros(batch, 3, 1), torch.arange(batch, device=device)
+    for kind in drawn.order.unbind(1):
+        current = (luma @ (matrix @ mean + offset)).unsqueeze(1)  # (B, 1, 1), mean gray so far
+        step = single[rows, kind]
+        matrix, offset = step @ matrix, step @ offset + (kind == CONTRAST).view(-1, 1, 1) * (1 - c) * current
+    chosen = torch.where(drawn.gray.view(-1, 1, 1), gray, eye)
+    return chosen @ matrix, chosen @ offset
 
 
 def _hue_matrix(hue: Tensor) -> Tensor:

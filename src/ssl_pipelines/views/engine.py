@@ -8,7 +8,7 @@ from torch import Tensor
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.color import apply_color
 from ssl_pipelines.views.draw import Draw, draw
-from ssl_pipelines.views.geometry import blur_matrix, resize_matrix
+from ssl_pipelines.views.geometry import blur_matrix, resize_matrix, rotate, sample
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe
 from ssl_pipelines.views.randomness import generator
 
@@ -22,20 +22,31 @@ def make_views(images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int
     views, targets = {}, {}
     for name, group in plan.groups.items():
         assert group.size is not None, "resolve the plan first"
-        random = generator(seed, f"views/{name}", step)
-        drawn = [draw(group.recipe, batch_size, height, width, random).rows(rows, images.device) for _ in range(group.count)]
-        views[name] = torch.stack([render(source, one, group.recipe, group.size) for one in drawn])  # (V, B, C, size, size)
+        origin = group.same_as or name
+        recipe, random = plan.groups[origin].recipe, generator(seed, f"views/{origin}", step)
+        of = {"size": plan.groups[origin].size or 0, "channels": source.shape[1]}
+        drawn = [draw(recipe, batch_size, height, width, random, **of).rows(rows, images.device) for _ in range(group.count)]
+        if group.same_as:  # what was drawn for another size in px stays behind
+            recipe = recipe.model_copy(update={"blur": 0.0, "noise": 0.0, "erase": 0.0})
+        views[name] = torch.stack([render(source, one, recipe, group.size) for one in drawn])  # (V, B, C, size, size)
         targets[f"{name}_box"] = torch.stack([torch.cat([one.box, one.flip.float().unsqueeze(1)], dim=1) for one in drawn])
     return Batch(views, targets, ids)
 
 
 def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor:
     """(B, C, H, W) in [0, 1] and the numbers drawn for it -> (B, C, size, size) in [0, 1]."""
-    top, left, height, width = drawn.box.unbind(1)
     beyond = recipe.crop == "padded"
-    down = resize_matrix(top, height, source.shape[2], size, beyond=beyond)
-    across = resize_matrix(left, width, source.shape[3], size, drawn.flip, beyond=beyond)
-    x = separable(source, down, across)
+    if recipe.crop == "none" and source.shape[2:] == (size, size):
+        x = torch.where(drawn.flip.view(-1, 1, 1, 1), source.flip(3), source) if recipe.flip else source
+    elif size >= max(source.shape[2:]):  # no crop is shrunk
+        x = sample(source, drawn.box, drawn.flip, size, beyond=beyond)
+    else:
+        top, left, height, width = drawn.box.unbind(1)
+        down = resize_matrix(top, height, source.shape[2], size, beyond=beyond)
+        across = resize_matrix(left, width, source.shape[3], size, drawn.flip, beyond=beyond)
+        x = separable(source, down, across)
+    if recipe.rotation:
+        x = rotate(x, drawn.angle)
     if recipe.jitter or recipe.grayscale:
         x = apply_color(x, drawn)
     if recipe.blur:
@@ -44,7 +55,19 @@ def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor
     if recipe.solarize:
         hit = drawn.solarize.view(-1, 1, 1, 1) & (x >= recipe.solarize_threshold)
         x = torch.where(hit, 1 - x, x)
+    if recipe.noise:
+        x = (x + drawn.noise).clamp(0, 1)
+    if recipe.erase:
+        x = torch.where(inside(drawn.hole, size).unsqueeze(1), recipe.erase_value, x)
     return x
+
+
+def inside(box: Tensor, size: int) -> Tensor:
+    """(B, 4) boxes in whole px -> (B, size, size) bool."""
+    top, left, height, width = (side.unsqueeze(1) for side in box.unbind(1))
+    step = torch.arange(size, device=box.device)
+    rows, columns = (step >= top) & (step < top + height), (step >= left) & (step < left + width)  # (B, size)
+    return rows.unsqueeze(2) & columns.unsqueeze(1)
 
 
 def separable(images: Tensor, down: Tensor, across: Tensor) -> Tensor:

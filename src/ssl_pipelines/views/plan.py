@@ -12,7 +12,7 @@ Probability = Field(default=0.0, ge=0, le=1)
 
 
 class ViewRecipe(Config):
-    """One view's random transforms, in the order in which they are applied. Probabilities are per image."""
+    """One view's random transforms: crop, flip, rotation, colors, grayscale, blur, solarize, noise, erase. Probabilities are per image."""
 
     crop: Literal["resized", "padded", "none"] = "resized"
     scale: tuple[float, float] = (0.08, 1.0)  # share of the area (resized)
@@ -29,6 +29,13 @@ class ViewRecipe(Config):
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # px
     solarize: float = Probability
     solarize_threshold: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=0.0, ge=0, le=180)  # degrees to either side, zeros come in at the corners
+    noise: float = Probability
+    noise_std: float = Field(default=0.1, ge=0, le=1)  # Gaussian, of values in [0, 1]
+    erase: float = Probability  # a box of the view, filled with erase_value: cutout
+    erase_scale: tuple[float, float] = (0.02, 0.33)  # share of the area
+    erase_ratio: tuple[float, float] = (0.3, 3.3)  # height over width
+    erase_value: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -36,18 +43,24 @@ class ViewRecipe(Config):
             ("scale", self.scale, 1e-4),
             ("ratio", self.ratio, 1e-2),
             ("blur_sigma", self.blur_sigma, 1e-3),
+            ("erase_scale", self.erase_scale, 1e-4),
+            ("erase_ratio", self.erase_ratio, 1e-2),
         ):
             if not least <= low <= high:
                 raise ValueError(f"{name}: two numbers low <= high, low >= {least}, are allowed")
-        if self.scale[1] > 1:
-            raise ValueError("scale: shares of the area up to 1 are allowed")
+        for name, (_, high) in (("scale", self.scale), ("erase_scale", self.erase_scale)):
+            if high > 1:
+                raise ValueError(f"{name}: shares of the area up to 1 are allowed")
         return self
 
 
 class ViewGroup(Config):
-    """`count` views of one recipe. `size` in px; None: the plan's."""
+    """`count` views of one recipe. `size` in px; None: the plan's.
+
+    `same_as` names a group whose views come again at this group's size: the same crops, flips and colors (BEiT's tokenizer)."""
 
     recipe: ViewRecipe = ViewRecipe()
+    same_as: str | None = None
     count: int = Field(default=1, ge=1, le=64)
     size: int | None = Field(default=None, ge=4, le=1024)
 
@@ -57,6 +70,19 @@ class ViewPlan(Config):
 
     size: int | None = Field(default=None, ge=4, le=1024)
     groups: dict[str, ViewGroup]
+
+    @model_validator(mode="after")
+    def _repeats_what_is_there(self) -> Self:
+        for name, group in self.groups.items():
+            if group.same_as is None:
+                continue
+            source = self.groups.get(group.same_as)
+            if source is None or source.same_as is not None:
+                allowed = ", ".join(key for key, other in self.groups.items() if other.same_as is None)
+                raise ValueError(f"groups.{name}.same_as={group.same_as!r}: allowed are groups with views of their own: {allowed}")
+            if source.count != group.count or group.recipe != ViewRecipe():
+                raise ValueError(f"groups.{name}: count and recipe are those of {group.same_as!r}, leave out what differs")
+        return self
 
     def resolved(self, store_size: int) -> ViewPlan:
         """The plan with every size filled in."""
