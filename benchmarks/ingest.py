@@ -1,0 +1,47 @@
+"""Images a second from JPEG files: on one core against a plain Pillow loop, and on both cores against one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.measure import Bar, Row, pairs, rate, row
+from benchmarks.photos import write_jpegs
+from ssl_pipelines.data.config import DatasetConfig
+from ssl_pipelines.data.ingestion import ingest
+
+BARS = {"ingest": Bar("ingest", 0.9), "ingest_two_cores": Bar("ingest_two_cores", 1.7)}
+SIDE, SIZE = 256, 96
+
+
+def run(quick: bool) -> list[Row]:
+    logging.getLogger("ssl_pipelines").setLevel(logging.WARNING)
+    count = 2_000 if quick else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_jpegs(Path(folder) / "photos", count, SIDE)
+        config = DatasetConfig.of({"reader": "image_folder", "root": f"{folder}/photos", "size": SIZE}, "dataset")
+
+        def store(workers: int) -> None:
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                ingest(config, 0, Path(out), workers)
+
+        def loop() -> None:
+            pixels = np.empty((count, SIZE, SIZE, 3), np.uint8)
+            for k, path in enumerate(paths):
+                with Image.open(BytesIO(path.read_bytes())) as image:
+                    pixels[k] = np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+            np.save(f"{folder}/plain.npy", pixels)
+
+        one, mine, plain = pairs(rate(lambda: store(1), count), rate(loop, count))
+        detail = f"{count:,} JPEG files of {SIDE} px to {SIZE} px"
+        rows = [row(BARS["ingest"], one, f"{detail}, one core: {mine:,.0f} against {plain:,.0f} images/s")]
+        cores = min(2, os.cpu_count() or 1)
+        both, mine, plain = pairs(rate(lambda: store(cores), count), rate(loop, count))
+        rows.append(row(BARS["ingest_two_cores"], both, f"{detail}, {cores} cores: {mine:,.0f} against {plain:,.0f} images/s"))
+    return rows

@@ -1,0 +1,74 @@
+"""Interleaved pairs, their median with an interval, and the line that says whether a bar was reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Literal
+
+PAIRS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    name: str
+    bar: float
+    better: Literal["more", "less"] = "more"
+    unit: str = "x"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`low` and `high` are the smallest and the largest pair: of 7, an interval of 98 % for the median."""
+
+    name: str
+    value: float
+    bar: float
+    unit: str
+    low: float
+    high: float
+    detail: str
+    better: str = "more"
+
+    @property
+    def verdict(self) -> str:
+        reached = self.high >= self.bar if self.better == "more" else self.low <= self.bar
+        return "ok" if reached else "short"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"verdict": self.verdict}
+
+
+def row(bar: Bar, ratios: list[float], detail: str) -> Row:
+    values = [round(value, 3) for value in (median(ratios), min(ratios), max(ratios))]
+    return Row(bar.name, values[0], bar.bar, bar.unit, values[1], values[2], f"{len(ratios)} pairs; {detail}", bar.better)
+
+
+def pairs(ours: Callable[[], float], theirs: Callable[[], float], count: int = PAIRS) -> tuple[list[float], float, float]:
+    """Rates of both, one after the other, the first one alternating -> (ours / theirs of each pair, median of ours, of theirs).
+
+    One call of each goes before, unmeasured: caches, allocators and lazy imports are nobody's merit."""
+    ours()
+    theirs()
+    a, b = [], []
+    for k in range(count):
+        if k % 2:
+            b.append(theirs())
+            a.append(ours())
+        else:
+            a.append(ours())
+            b.append(theirs())
+    return [x / y for x, y in zip(a, b, strict=True)], median(a), median(b)
+
+
+def rate(work: Callable[[], Any], units: float) -> Callable[[], float]:
+    """Units a second of one call of `work`."""
+
+    def measured() -> float:
+        began = time.perf_counter()
+        work()
+        return units / (time.perf_counter() - began)
+
+    return measured

@@ -1,0 +1,63 @@
+"""The linear probe's regularization path against scikit-learn's LogisticRegression, value by value, at the same tolerance."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.measure import Bar, Row, pairs, rate, row
+from benchmarks.photos import crops
+from ssl_pipelines.evaluation.linear import grid
+from ssl_pipelines.evaluation.logistic import Linear, Problem
+from ssl_pipelines.networks.build import build_encoder
+from ssl_pipelines.networks.config import BackboneConfig
+from ssl_pipelines.views import plain_view
+
+BAR = Bar("probe", 5.0)
+VALUES, TOLERANCE, MOST = 45, 1e-4, 1000
+EVERY = 9  # scikit-learn solves every ninth value; its time stands for all
+
+
+@torch.no_grad()
+def features(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, 512) of a fresh ResNet-18 on crops, standardized; the class is the crop's rank by brightness of its green, noised."""
+    torch.manual_seed(0)
+    encoder = build_encoder(BackboneConfig(name="resnet18"), 3, 32).eval()
+    pixels = crops(count, 32)
+    parts = [encoder(plain_view(torch.from_numpy(pixels[s : s + 500]), 32)).numpy() for s in range(0, count, 500)]
+    x = np.concatenate(parts)
+    green = pixels[..., 1].mean((1, 2)) + np.random.default_rng(0).normal(size=count) * 20
+    y = np.argsort(np.argsort(green)) * 10 // count
+    return ((x - x.mean(0)) / (x.std(0) + 1e-8)).astype(np.float32), y
+
+
+def run(quick: bool) -> list[Row]:
+    count, held_out = (5_000, 1_000) if quick else (50_000, 5_000)
+    x, y = features(count + held_out)
+    x_val, y_val, x, y = x[count:], y[count:], x[:count], y[:count]
+    values = grid(VALUES)
+    ours: list[Linear | None] = []
+    theirs: list[LogisticRegression] = []
+
+    def path() -> None:
+        ours[:] = Problem(x, y, standardize=False).path(values.tolist(), MOST, TOLERANCE, dtype=torch.float32)
+
+    def one_by_one() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            theirs[:] = [LogisticRegression(C=1 / l2, tol=TOLERANCE, max_iter=MOST).fit(x, y) for l2 in values[EVERY // 2 :: EVERY]]
+
+    ratios, mine, other = pairs(rate(path, VALUES), rate(one_by_one, len(values[EVERY // 2 :: EVERY])))
+    done = sum(solution is not None and solution.converged for solution in ours)
+    scores = [solution.score(x_val, y_val)[0] for solution in ours if solution is not None][EVERY // 2 :: EVERY]
+    best, best_of_theirs = max(scores), max(model.score(x_val, y_val) for model in theirs)
+    assert abs(best - best_of_theirs) <= 0.002, (best, best_of_theirs)
+    detail = (
+        f"{count:,} x 512, 10 classes, {VALUES} values ({done} converged): {1 / mine:.2f} against {1 / other:.2f} s a value; "
+        f"best top-1 {best:.4f} against {best_of_theirs:.4f}"
+    )
+    return [row(BAR, ratios, detail)]

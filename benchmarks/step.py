@@ -1,0 +1,95 @@
+"""The tracked, logged loop against a bare hand-written loop of the same model on ready tensors: SimCLR, batch 256, 32 px.
+
+Both take turns within one training: before each stretch of ours the bare loop runs one of the same length."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import PAIRS, Bar, Row, row
+from benchmarks.stores import photo_store, simclr_loop
+from ssl_pipelines.data import Store
+from ssl_pipelines.losses.nt_xent import nt_xent
+from ssl_pipelines.orchestration.tail import Tail
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.training.events import Events
+from ssl_pipelines.training.loop import Loop, StepResult
+from ssl_pipelines.training.pretrain import _train
+from ssl_pipelines.training.runtime import RuntimeConfig
+from ssl_pipelines.training.watch import Watch
+
+BARS = {
+    "step_small": Bar("step_small", 0.90),
+    "step_small_noviews": Bar("step_small_noviews", 0.98),
+    "step_resnet18": Bar("step_resnet18", 0.97),
+}
+BATCH, WARMUP = 256, 2
+
+
+class Bare:
+    """What one would write by hand, for the same model on ready views."""
+
+    def __init__(self, loop: Loop, x1: torch.Tensor, x2: torch.Tensor):
+        self.method, self.x1, self.x2 = copy.deepcopy(loop.method), x1, x2
+        self.method.train()
+        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=0.5, momentum=0.9, weight_decay=1e-4)
+
+    def stretch(self, steps: int) -> None:
+        encoder, projector = self.method.encoder, self.method.projector
+        for _ in range(steps):
+            loss = nt_xent(projector(encoder(self.x1)), projector(encoder(self.x2)), 0.5)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+
+
+def measure(name: str, backbone: str, stretch: int, *, views: bool) -> Row:
+    total = WARMUP + stretch * (PAIRS + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "work"
+        loop = simclr_loop(photo_store(Path(folder), 4000), backbone, total)
+        ready = loop.feed.batches(0, total)
+        if not views:
+            loop.feed.batches = lambda step, last_step: ready  # type: ignore[method-assign]
+        x1, x2 = ready[0].views["global"].clone()
+        bare, inner, ours, theirs = Bare(loop, x1, x2), loop.run_step, [], []
+        bare.stretch(WARMUP)
+        began = 0.0
+
+        def run_step(step: int) -> StepResult:
+            nonlocal began
+            if step >= WARMUP and (step - WARMUP) % stretch == 0:
+                now = time.perf_counter()
+                if began:
+                    ours.append(stretch / (now - began))
+                bare.stretch(stretch)
+                began = time.perf_counter()
+                theirs.append(stretch / (began - now))
+            return inner(step)
+
+        loop.run_step = run_step  # type: ignore[method-assign]
+        tracker = Tracker("make bench", "unknown")
+        tracker.uri = f"sqlite:///{folder}/mlflow.db"
+        tracker.open_pretraining(work / "run.json", name, {}, {})
+        events, device = Events(work / "events.jsonl", 0), torch.device("cpu")
+        runtime = RuntimeConfig(watch_every=10**6)  # looking at the embedding is evaluation, ten times a run whatever its length
+        with Tail(work / "events.jsonl", tracker):
+            _train(loop, Watch(Store.open(loop.feed.store.folder), 0, device), runtime, events, work, 0, total)
+        loop.feed.close()
+    ratios = [a / b for a, b in zip(ours, theirs)][:PAIRS]
+    detail = f"{backbone}, batch {BATCH}, stretches of {stretch} steps, {BATCH * sorted(ours)[len(ours) // 2]:,.0f} images/s"
+    return row(BARS[name], ratios, detail)
+
+
+def run(quick: bool) -> list[Row]:
+    stretch = 6 if quick else 20
+    return [
+        measure("step_small", "resnet_small", stretch, views=True),
+        measure("step_small_noviews", "resnet_small", stretch, views=False),
+        measure("step_resnet18", "resnet18", 1 if quick else 3, views=True),
+    ]

@@ -1,0 +1,98 @@
+"""SimCLR end to end against lightly, Lightning and a DataLoader with two workers: the same small encoder, batch 256, 32 px."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from lightly.loss import NTXentLoss
+from lightly.transforms import SimCLRTransform
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.measure import Bar, Row, pairs, row
+from benchmarks.photos import crops
+from benchmarks.stores import photo_store, simclr_loop
+from ssl_pipelines.training.loop import finite_loss
+
+BAR = Bar("train_lightly", 2.5)
+BATCH, WORKERS = 256, 2
+
+
+class Photos(Dataset[Any]):
+    def __init__(self, pixels: Any):
+        self.pixels, self.transform = pixels, SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> list[Tensor]:
+        views: list[Tensor] = self.transform(Image.fromarray(self.pixels[index]))
+        return views
+
+
+class Module(lightning.LightningModule):
+    """SimCLR as lightly's documentation writes it."""
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module):
+        super().__init__()
+        self.encoder, self.projector, self.criterion = encoder, projector, NTXentLoss(temperature=0.5)
+        self.ends: list[float] = []
+        self.losses: list[float] = []
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        x1, x2 = batch
+        loss: Tensor = self.criterion(self.projector(self.encoder(x1)), self.projector(self.encoder(x2)))
+        self.log("train_loss", loss)
+        self.losses.append(float(loss.detach()))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.5, momentum=0.9, weight_decay=1e-4)
+
+
+def run(quick: bool) -> list[Row]:
+    warm, steps = (3, 6) if quick else (6, 30)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    pixels = crops(4000, 32)
+    curves: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = photo_store(Path(folder), 4000)
+
+        def ours() -> float:
+            loop, losses, began = simclr_loop(store, "resnet_small", warm + steps), [], 0.0
+            for step in range(warm + steps):
+                if step == warm:
+                    began = time.perf_counter()
+                losses.append(finite_loss(loop.run_step(step), step))
+            done = time.perf_counter()
+            loop.feed.close()
+            curves["ours"] = losses
+            return BATCH * steps / (done - began)
+
+        def theirs() -> float:
+            method = simclr_loop(store, "resnet_small", 1).method
+            module = Module(method.encoder, method.projector)
+            loader = DataLoader(Photos(pixels), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True)
+            quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+            lightning.Trainer(max_steps=warm + steps, accelerator="cpu", **quiet).fit(module, loader)
+            curves["lightly"] = module.losses
+            return BATCH * steps / (module.ends[-1] - module.ends[warm - 1])
+
+        ratios, mine, other = pairs(ours, theirs)
+    last = {name: sum(losses[-3:]) / 3 for name, losses in curves.items()}
+    detail = (
+        f"{mine:,.0f} against {other:,.0f} images/s over {steps} steps; loss then {last['ours']:.2f} against {last['lightly']:.2f}"
+    )
+    return [row(BAR, ratios, detail)]
