@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.sampler import batch_ids, steps_per_epoch
 from ssl_pipelines.distributed import local_rows
 from ssl_pipelines.methods.base import Sampling
 from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.training.residency import reader
 from ssl_pipelines.views import Batch, ViewPlan, make_views
 
 AHEAD = 2  # batches read ahead
@@ -21,14 +23,24 @@ AHEAD = 2  # batches read ahead
 class Feed:
     """The batch of a step is a function of (seed, step) and of the epoch's `sampling`, so any step can be asked for at any time."""
 
-    def __init__(self, store: Store, plan: ViewPlan, batch_size: int, accumulate: int, seed: int, device: torch.device):
+    def __init__(
+        self,
+        store: Store,
+        plan: ViewPlan,
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        device: torch.device,
+        residency: str = "auto",
+    ):
         self.store, self.plan, self.seed, self.device = store, plan, seed, device
         self.batch_size, self.accumulate = batch_size, accumulate
         self.ids = store.pretraining_ids()
         self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
+        self._pixels_of = reader(store, self.ids, residency, device)
         self._sampling: Sampling | None = None
         self._reader = ThreadPoolExecutor(1)
-        self._reading: dict[int, Future[NDArray[np.uint8]]] = {}
+        self._reading: dict[int, Future[Tensor]] = {}
 
     @property
     def sampling(self) -> Sampling | None:
@@ -56,7 +68,7 @@ class Feed:
         """This rank's part of the batch of `step`, in `accumulate` micro-batches."""
         pixels, rows, parts = self._pixels(step, last_step), self.rows(step), []
         for k, mine in enumerate(self._mine()):
-            images = torch.from_numpy(pixels[k * len(mine) : (k + 1) * len(mine)]).to(self.device, non_blocking=True)
+            images = pixels[k * len(mine) : (k + 1) * len(mine)].to(self.device, non_blocking=True)
             ids = torch.from_numpy(rows[mine]).to(self.device)
             whole = slice(int(mine[0]), int(mine[-1]) + 1)
             parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size))
@@ -67,7 +79,7 @@ class Feed:
         whole = np.arange(self.batch_size).reshape(self.accumulate, -1)
         return whole[:, local_rows(whole.shape[1])]
 
-    def _pixels(self, step: int, last_step: int) -> NDArray[np.uint8]:
+    def _pixels(self, step: int, last_step: int) -> Tensor:
         # What is read ahead stops at the epoch's end: the next epoch's sampling is not known yet.
         border = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
         for ahead in range(step, min(step + 1 + AHEAD, border, last_step)):
@@ -75,9 +87,8 @@ class Feed:
                 self._reading[ahead] = self._reader.submit(self._read, self.rows(ahead))
         return self._reading.pop(step).result()
 
-    def _read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        pixels: NDArray[np.uint8] = self.store.gather(self.ids[rows[self._mine().ravel()]]).fields["image"]
-        return pixels
+    def _read(self, rows: NDArray[np.int64]) -> Tensor:
+        return self._pixels_of(rows[self._mine().ravel()])
 
     def close(self) -> None:
         self._reader.shutdown(wait=False, cancel_futures=True)

@@ -58,9 +58,9 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
             if params:
                 rows.append({"params": params, "lr": own.lr, "weight_decay": 0.0, "decays": decays} | _options(own) | marks)
     if config.name == "sgd":
-        return torch.optim.SGD(rows, lr=config.lr)
+        return torch.optim.SGD(rows, lr=config.lr, fused=True)
     if config.name == "adamw":
-        return torch.optim.AdamW(rows, lr=config.lr)
+        return torch.optim.AdamW(rows, lr=config.lr, fused=True)
     from timm.optim import Lars
 
     return Lars(rows, lr=config.lr, always_adapt=False)

@@ -45,7 +45,8 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
     data = data_facts(store)
     method = build_method(config, data, config.seed)
     plan = method.config.views
-    feed = Feed(store, plan, config.pretrain.batch_size, config.pretrain.accumulate, config.seed, device)
+    batch_size, accumulate = config.pretrain.batch_size, config.pretrain.accumulate
+    feed = Feed(store, plan, batch_size, accumulate, config.seed, device, runtime.residency)
     total = config.total_steps(len(feed.ids))
     precision = config.pretrain.precision
     precision = ("bf16" if device.type == "cuda" else "fp32") if precision == "auto" else precision

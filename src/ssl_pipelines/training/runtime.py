@@ -17,6 +17,9 @@ class RuntimeConfig(Config):
     workers: int | Literal["auto"] = "auto"  # processes that decode images
     threads: int | None = Field(default=None, ge=1, le=512)  # of torch on CPU; None: torch's choice
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    residency: Literal["auto", "device", "host", "disk"] = (
+        "auto"  # where training images lie; auto: on a GPU if they fit, else on disk
+    )
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU
     log_every: int = Field(default=10, ge=1)  # steps
     watch_every: int | None = Field(default=None, ge=1)  # steps; None: ten times a run

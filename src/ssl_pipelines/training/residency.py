@@ -1,0 +1,59 @@
+"""Where the pixels of the training set lie while it is trained on: on the device, in memory, or on disk behind the page cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data import Store
+
+log = logging.getLogger("ssl_pipelines")
+SHARE = 0.25  # of the free memory that a training set may take where nobody asked for it
+ROWS = 4096  # read at a time
+
+Read = Callable[[NDArray[np.int64]], Tensor]  # rows of the training set (B,) -> uint8 (B, S, S, C)
+
+
+def reader(store: Store, ids: NDArray[np.int64], residency: str, device: torch.device) -> Read:
+    """Raises InputError where the images do not fit into the place that was asked for."""
+    place = _auto(store, ids, device) if residency == "auto" else residency
+    if place == "disk":
+        return lambda rows: _pinned(torch.from_numpy(store.gather(ids[rows]).fields["image"]), device)
+    where = device if place == "device" else torch.device("cpu")
+    needed, free = _bytes(store, ids), _free(where)
+    if needed > free:
+        allowed = f"needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free; runtime.residency=disk always fits"
+        raise InputError(f"runtime.residency={residency!r} {allowed}")
+    held = torch.empty(len(ids), store.size, store.size, store.channels, dtype=torch.uint8, device=where)
+    for start in range(0, len(ids), ROWS):
+        part = store.gather(ids[start : start + ROWS]).fields["image"]
+        held[start : start + len(part)] = torch.from_numpy(part).to(where)
+    if place == "device":
+        return lambda rows: held[torch.from_numpy(rows).to(where, non_blocking=True)]
+    return lambda rows: _pinned(held[torch.from_numpy(rows)], device)
+
+
+def _auto(store: Store, ids: NDArray[np.int64], device: torch.device) -> str:
+    return "device" if device.type == "cuda" and _bytes(store, ids) < SHARE * _free(device) else "disk"
+
+
+def _bytes(store: Store, ids: NDArray[np.int64]) -> int:
+    return len(ids) * store.size * store.size * store.channels
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _pinned(pixels: Tensor, device: torch.device) -> Tensor:
+    """Page-locked where the way to the device is longer than a copy in memory, so that it need not be waited for."""
+    return pixels.pin_memory() if device.type == "cuda" else pixels
