@@ -54,7 +54,7 @@ def test_scores_and_predictions(store, tmp_path, room):
     rows = json.loads((out / f"{room}_eval.json").read_text())
     assert [row["metric"] for row in rows] == [f"{room}.{name}" for name in ("top1", "random_init_top1", "raw_pixels_top1", "gain")]
     assert [row["baseline"] for row in rows] == [None, "random_init", "raw_pixels", "random_init"]
-    assert all(set(row) == {"metric", "value", "low", "high", "n", "protocol", "seed", "baseline"} for row in rows)
+    assert all(set(row) == {"metric", "value", "low", "high", "n", "protocol", "seed", "baseline", "stage"} for row in rows)
     assert all(row["n"] == 60 and row["seed"] == 7 and row["low"] <= row["value"] <= row["high"] for row in rows)
     trained, random, gain = (scores[f"{room}.{name}"] for name in ("top1", "random_init_top1", "gain"))
     assert trained.value > 0.9 > random.value > 0.4 > 1 / 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import report_inputs
 
 from ssl_pipelines.reporting import neighbors
 from ssl_pipelines.reporting.embedding_map import place, sample
-from ssl_pipelines.reporting.inputs import Features
+from ssl_pipelines.reporting.inputs import Features, Scores
 from ssl_pipelines.reporting.neighbors import choose, nearest, retrieve
 
 
@@ -87,3 +88,17 @@ def test_the_sample_is_seeded_and_not_larger_than_what_there_is() -> None:
     assert sample(100, 10, 0).tolist() == sample(100, 10, 0).tolist() != sample(100, 10, 1).tolist()
     assert len(set(sample(100, 10, 0))) == 10
     assert sample(7, 10, 0).tolist() == list(range(7))
+
+
+def test_what_is_shown_is_of_the_stage_that_the_probe_chose(tmp_path):
+    rows = [{"metric": "linear.top1", "value": 0.5, "stage": "layer2"}, {"metric": "linear.gain", "value": 0.1, "stage": None}]
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "linear_eval.json").write_text(json.dumps(rows))
+    (tmp_path / "stages.json").write_text(json.dumps({"stages": [{"name": name} for name in ("layer1", "layer2", "layer3")]}))
+    for stage, value in (("layer2", 2.0), ("layer3", 3.0)):
+        (tmp_path / "trained" / stage).mkdir(parents=True)
+        np.save(tmp_path / "trained" / stage / "test.npy", np.full((4, 2), value))
+        np.save(tmp_path / "trained" / stage / "test.ids.npy", np.arange(4))
+    assert Scores(tmp_path / "scores").stage == "layer2"
+    assert Features(tmp_path, Scores(tmp_path / "scores").stage).read("test")[0][0, 0] == 2
+    assert Features(tmp_path).read("test")[0][0, 0] == 3

@@ -36,7 +36,7 @@ def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: KnnCo
     asked = "" if k == config.k else f" ({config.k} asked for)"
     vote = f"weighted nearest neighbors by cosine, k={k}{asked}, T={config.temperature:g}"
     where = f"stage {chosen} ({bank.shape[1]} dims){how}; bank: fit and validation, {len(bank):,} images"
-    return Outcome(answers, f"{vote}; {where}")
+    return Outcome(answers, f"{vote}; {where}", chosen)
 
 
 def _share_on_validation(stored: StoredFeatures, source: str, stage: str, frame: Frame, config: KnnConfig) -> float:

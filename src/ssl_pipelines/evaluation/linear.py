@@ -91,7 +91,8 @@ def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: Linea
     problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.spectrum)
     final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
     _warn(source, best, final)
-    return Outcome(final.predict(stored.rows(source, best.stage, frame.test)), _protocol(best, final, len(stages), config))
+    answers = final.predict(stored.rows(source, best.stage, frame.test))
+    return Outcome(answers, _protocol(best, final, len(stages), config), best.stage)
 
 
 def _protocol(best: Choice, final: Linear, num_stages: int, config: LinearConfig) -> str:

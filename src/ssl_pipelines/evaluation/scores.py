@@ -27,6 +27,7 @@ class Score:
     protocol: str
     seed: int
     baseline: str | None
+    stage: str | None = None  # whose features were judged, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Outcome:
 
     predictions: NDArray[np.int64]  # (n,)
     protocol: str
+    stage: str | None = None
 
 
 def score_all(
@@ -43,7 +45,7 @@ def score_all(
     """top-1 of the trained model and of every baseline (mean over its seeds), and the gain over the first baseline."""
     ours = trained.predictions == labels
     theirs = {name: np.mean([outcome.predictions == labels for outcome in seeds], axis=0) for name, seeds in baselines.items()}
-    scores = [_share(f"{prefix}.top1", ours, f"{trained.protocol}; {frame}; Wilson interval", seed, None)]
+    scores = [_share(f"{prefix}.top1", ours, f"{trained.protocol}; {frame}; Wilson interval", seed, None, trained.stage)]
     for name, correct in theirs.items():
         said = list(dict.fromkeys(outcome.protocol for outcome in baselines[name]))
         many = f"mean of {len(baselines[name])} seeds: " if len(baselines[name]) > 1 else ""
@@ -56,9 +58,9 @@ def score_all(
     return [*scores, Score(f"{prefix}.gain", value, low, high, len(labels), protocol, seed, first)]
 
 
-def _share(metric: str, correct: NDArray, protocol: str, seed: int, baseline: str | None) -> Score:
+def _share(metric: str, correct: NDArray, protocol: str, seed: int, baseline: str | None, stage: str | None = None) -> Score:
     low, high = wilson(float(correct.sum()), len(correct))
-    return Score(metric, float(correct.mean()), low, high, len(correct), protocol, seed, baseline)
+    return Score(metric, float(correct.mean()), low, high, len(correct), protocol, seed, baseline, stage)
 
 
 def write_scores(out: Path, room: str, scores: Sequence[Score], ids: NDArray, labels: NDArray, predictions: NDArray) -> None:

@@ -75,6 +75,11 @@ class Scores:
     def by_metric(self) -> dict[str, dict[str, Any]]:
         return {row["metric"]: row for rows in self.rooms.values() for row in rows}
 
+    @property
+    def stage(self) -> str | None:
+        """Of whose features the linear probe, else kNN, made most on validation."""
+        return next((row["stage"] for row in self.by_metric.values() if row.get("stage")), None)
+
     def predictions(self) -> tuple[str, pd.DataFrame] | None:
         """(room, columns id, label, prediction) of the first room that stored them: the linear probe's, if it ran."""
         for room in ROOMS:
@@ -94,13 +99,14 @@ def _score_rows(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Features:
-    """The feature folder, at the stage that is evaluated: the last one listed."""
+    """The feature folder, at one stage: the one that the linear probe chose; the last one where none did."""
 
     folder: Path
+    chosen: str | None = None
 
     @cached_property
     def stage(self) -> str:
-        return str(read_json(self.folder / "stages.json")["stages"][-1]["name"])
+        return self.chosen or str(read_json(self.folder / "stages.json")["stages"][-1]["name"])
 
     def splits(self) -> list[str]:
         return sorted(path.stem for path in (self.folder / "trained" / self.stage).glob("*.npy") if not path.stem.endswith(".ids"))

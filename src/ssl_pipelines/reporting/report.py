@@ -34,7 +34,7 @@ def report(
     data, trained, scored = Store.open(store), Model(model), Scores(scores)
     metrics = merge(data, trained, scored, provenance.get("git_commit"))
     write_json(out / "metrics.json", metrics)
-    shown = _shown(data, trained, None if features is None else Features(features), scored, config, seed)
+    shown = _shown(data, trained, None if features is None else Features(features, scored.stage), scored, config, seed)
     write_plots(out / "plots", trained, shown["predictions"], data.classes)
     (out / "figures").mkdir()
     for picture in _pictures(shown):
