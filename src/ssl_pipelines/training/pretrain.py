@@ -98,7 +98,8 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             result = loop.run_step(step)
             pace.tick()
             done = step + 1
-            logged = done % runtime.log_every == 0 or done in (1, total)
+            looked_at = done % watch_every == 0 or done == total
+            logged = done % runtime.log_every == 0 or done == 1 or looked_at
             if logged:
                 loss = finite_loss(result, done)
                 metrics = {name: float(all_reduce_mean(value)) for name, value in result.metrics.items()}
@@ -106,7 +107,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                     _log_step(events, bar, task, done, loss, result.learning_rate, metrics, pace)
             elif events:
                 bar.update(task, completed=done)
-            if events and (done % watch_every == 0 or done == total):
+            if events and looked_at:
                 _look(loop, watch, runtime, events, done)
                 say_where(bar)
                 save_pictures(loop, work, events, done)
