@@ -1,5 +1,7 @@
 """The logistic regression against scikit-learn, its own optimality, and the limits that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -169,3 +171,18 @@ def test_more_features_than_directions_change_no_optimum(data, monkeypatch):
     assert found.converged
     np.testing.assert_allclose(found.weight.numpy(), exact.weight.numpy(), atol=1e-5)
     assert problem.solve(0.5, found, 5000, 1e-7).iterations <= 1
+
+
+def test_fewer_rows_than_features_and_a_preconditioner_of_fewer_still():
+    rng = np.random.default_rng(3)
+    y = np.arange(40) % 3
+    x = rng.normal(size=(40, 60)) + 0.5 * np.eye(3, 60)[y]
+    few = replace(Problem(x[:20], y[:20], standardize=True).spectrum, rest=0.0)
+    assert few.directions.shape[1] < 40  # what lies outside of it must be reached too
+    own, borrowed = (Problem(x, y, standardize=True, spectrum=spectrum).solve(3.0, None, 5000, 1e-8) for spectrum in (None, few))
+    theirs = LogisticRegression(C=1 / 3, tol=1e-10, solver="newton-cholesky").fit(StandardScaler().fit_transform(x), y)
+    coefficients = (theirs.coef_ - theirs.coef_.mean(0)).T
+    for found in (own, borrowed):
+        assert found.converged
+        weight = found.weight.numpy() * x.std(0)[:, None]
+        np.testing.assert_allclose(weight - weight.mean(1, keepdims=True), coefficients, atol=1e-5)

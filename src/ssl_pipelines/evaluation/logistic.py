@@ -157,7 +157,8 @@ class _Path:
             return (curvature / self.num_classes + least + l2s[:, None] / problem.n).rsqrt()  # (L, ...)
 
         self.leading = inverse_root(spectrum.values)  # (L, R)
-        self.rest = inverse_root(torch.tensor([spectrum.rest], dtype=torch.float64)) if spectrum.rest else None  # (L, 1)
+        whole = spectrum.directions.shape[1] == self.dim
+        self.rest = None if whole else inverse_root(torch.tensor([spectrum.rest], dtype=torch.float64))  # (L, 1)
 
     def scaled(self, vectors: Tensor, which: Tensor, *, inverse: bool = False) -> Tensor:
         """P v for the rows v of (A, K, D); P is symmetric."""
