@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.methods.base import ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.training.checkpoints import save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history, read_events
 from ssl_pipelines.training.optim import build_optimizers, clip_gradients, learning_rate_at, set_schedules, weight_decay_at
@@ -127,3 +131,20 @@ def test_budgets(digits):
 def test_a_config_survives_being_stored():
     config = RunConfig.resolve({"method": "mae", "methods": {"mae": {"mask_fraction": 0.5}}, "pretrain": {"images_seen": 10}})
     assert RunConfig.load(json.loads(json.dumps(config.dump()))) == config
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_one_line(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, 1, {"weight": torch.zeros(1000)})
+    opened = Path.open
+
+    class Filling(io.BytesIO):
+        def write(self, data):
+            if self.tell() > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", **rest: Filling() if mode == "wb" else opened(self, mode, **rest))
+    with pytest.raises(InputError, match=r"step-00000002\.pt: no space left on the device"):
+        save_checkpoint(tmp_path, 2, {"weight": torch.zeros(100_000)})
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.pt"]

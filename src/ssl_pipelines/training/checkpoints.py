@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
@@ -17,10 +17,29 @@ KEEP = 2
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Writes step-<step>.pt beside the others and keeps the newest two."""
-    with new_file(folder / f"step-{step:08d}.pt") as partial, partial.open("wb") as file:  # a file says that the disk is full
-        torch.save(state | {"step": step, "threads": torch.get_num_threads()}, file)
+    with new_file(folder / f"step-{step:08d}.pt") as partial, partial.open("wb") as file:
+        told = _Told(file)
+        try:
+            torch.save(state | {"step": step, "threads": torch.get_num_threads()}, told)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            raise told.error or error from error
     for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
         old.unlink()
+
+
+class _Told:
+    """A file that remembers why a write failed: torch.save hides a full disk behind an error of its own."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self.flush = file, file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
