@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -188,6 +188,14 @@ class Pace:
     def tick(self) -> None:
         self.steps += 1
         self.total_steps += 1
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Looking at the embedding is no training."""
+        began = time.monotonic()
+        yield
+        self.since += time.monotonic() - began
+        self.begin += time.monotonic() - began
 
     def lap(self) -> float:
         """Images a second since the last lap."""

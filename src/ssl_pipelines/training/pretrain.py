@@ -108,9 +108,10 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             elif events:
                 bar.update(task, completed=done)
             if events and looked_at:
-                _look(loop, watch, runtime, events, done)
+                with pace.paused():
+                    _look(loop, watch, runtime, events, done)
+                    save_pictures(loop, work, events, done)
                 say_where(bar)
-                save_pictures(loop, work, events, done)
             due = (
                 done % runtime.checkpoint_every == 0
                 if runtime.checkpoint_every
