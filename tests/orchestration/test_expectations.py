@@ -102,9 +102,9 @@ FAULTS: dict[str, tuple[Spoil, set[str], str]] = {
     "5 % undecodable": (
         unusable(0.05),
         {"decodable_target"},
-        "0.95 of the image files are usable; allowed: at least 0.99 (6 of 120 source files are not: 6 truncated file)",
+        "the usable share of the image files is 0.95; allowed: at least 0.99 (6 of 120 source files are not: 6 truncated file)",
     ),
-    "20 % undecodable": (unusable(0.2), {"decodable_share", "decodable_target"}, "0.8 of the image files are usable"),
+    "20 % undecodable": (unusable(0.2), {"decodable_share", "decodable_target"}, "the usable share of the image files is 0.8"),
     "a tiny source": (put("height", 7, 5), {"source_side"}, "a side of 5 pixels; allowed: at least 8 (photos/7.png)"),
     "a label out of range": (
         put("label", 9, 3),

@@ -173,7 +173,7 @@ def _row_checks(manifest: pd.DataFrame, usable: pd.DataFrame, config: ValidateCo
     rows = manifest.assign(sound=sound.astype(bool), usable=(manifest.status == "ok").astype(float))
     reasons = ", ".join(f"{count} {reason}" for reason, count in rows.reason[rows.usable == 0].value_counts().head(4).items())
     stray = rows.reason.fillna("").str.startswith(NEVER_AN_IMAGE)
-    share, missing = "{} of the image files are usable", f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}"
+    share, missing = "the usable share of the image files is {}", f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}"
     says, odd = "{} rows have an unknown split or status, or are unusable without a reason", _some(rows.path[~rows.sound])
     repeated = _some(rows.path[rows.id.duplicated(keep=False)])
     return {"manifest": rows, "usable": usable, "meant": rows[~stray]}, [
@@ -202,10 +202,10 @@ def _image_checks(usable: pd.DataFrame, store: Mapping[str, Any], config: Valida
     means, stds = (", ".join(f"{value:.3g}" for value in channels[name][:8]) for name in ("mean", "std"))
     side, copy, leak = (
         "the smallest image has a side of {} pixels",
-        "{} of the images repeat an earlier one in every pixel",
+        "the share of images that repeat an earlier one in every pixel is {}",
         "leakage",
     )
-    leaks, flats = "{} image contents are in more than one split", "{} of the images are of one single value"
+    leaks, flats = "{} image contents are in more than one split", "the share of images of one single value is {}"
     return {"images": images, "contents": contents, "channels": channels}, [
         Check("source_side", "shorter side", config.source_side, "images", "min", "side", side, small),
         Check("duplicate_share", "pixels", config.duplicate_share, "images", "mean", "copy", copy, copies),
