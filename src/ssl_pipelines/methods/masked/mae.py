@@ -1,7 +1,8 @@
 """MAE: encode the visible quarter of an image, predict the pixels of the rest. He et al., CVPR 2022, arXiv:2111.06377.
 
 Differs: patches of 4 px and a light decoder suit small images, small batches and a higher learning rate short runs;
-the input is normalized by the data set's own channel statistics.
+the input is normalized by the data set's own channel statistics. What is evaluated is the mean of the patch tokens, as the paper
+fine-tunes; its linear probe reads the class token (pooling="cls"), which no loss reaches directly and short runs leave to chance.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MAE(Method):
         decoder_dim: int = Field(default=128, ge=8, le=4096, multiple_of=8)
         decoder_depth: int = Field(default=2, ge=1, le=24)
         decoder_heads: Literal[1, 2, 4, 8, 16] = 4
-        pooling: Literal["cls", "average"] = "cls"
+        pooling: Literal["cls", "average"] = "average"
 
         @model_validator(mode="after")
         def _heads_divide(self) -> Self:
