@@ -173,7 +173,10 @@ def _row_checks(manifest: pd.DataFrame, usable: pd.DataFrame, config: ValidateCo
     rows = manifest.assign(sound=sound.astype(bool), usable=(manifest.status == "ok").astype(float))
     reasons = ", ".join(f"{count} {reason}" for reason, count in rows.reason[rows.usable == 0].value_counts().head(4).items())
     stray = rows.reason.fillna("").str.startswith(NEVER_AN_IMAGE)
-    share, missing = "the usable share of the image files is {}", f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}"
+    share, missing = (
+        "the usable share of the image files is {}",
+        f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}",
+    )
     says, odd = "{} rows have an unknown split or status, or are unusable without a reason", _some(rows.path[~rows.sound])
     repeated = _some(rows.path[rows.id.duplicated(keep=False)])
     return {"manifest": rows, "usable": usable, "meant": rows[~stray]}, [
