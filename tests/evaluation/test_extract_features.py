@@ -127,7 +127,7 @@ def test_every_stage_is_written_where_the_best_is_chosen(model, store, tmp_path,
 def test_a_transformer_without_batch_norm(store, tmp_path):
     model = make_model(tmp_path / "mae", "mae", {"name": "vit_mini", "patch_size": 6, "depth": 1})
     out = extract(model, store, tmp_path / "out")
-    assert json.loads((out / "stages.json").read_text())["stages"] == [{"name": "final", "dim": 192, "pooling": "cls"}]
+    assert json.loads((out / "stages.json").read_text())["stages"] == [{"name": "final", "dim": 192, "pooling": "average"}]
 
 
 def test_one_line_in_the_log_where_there_is_no_terminal(model, store, tmp_path, caplog):
