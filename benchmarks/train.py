@@ -6,6 +6,7 @@ import logging
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.measure import Bar, Row, pairs, row
-from benchmarks.photos import crops
+from benchmarks.measure import Bar, Row, apart, pairs, row
 from benchmarks.stores import photo_store, simclr_loop
+from ssl_pipelines.data import Store
 from ssl_pipelines.training.loop import finite_loss
+from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 
 BAR = Bar("train_lightly", 2.5)
 BATCH, WORKERS = 256, 2
 
 
 class Photos(Dataset[Any]):
-    def __init__(self, pixels: Any):
-        self.pixels, self.transform = pixels, SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0)
+    def __init__(self, store: Store):
+        self.pixels = store.gather(store.pretraining_ids()).fields["image"]
+        self.transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -61,38 +64,46 @@ class Module(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.5, momentum=0.9, weight_decay=1e-4)
 
 
-def run(quick: bool) -> list[Row]:
-    warm, steps = (3, 6) if quick else (6, 30)
+def ours(store: Path, warm: int, steps: int) -> tuple[float, list[float]]:
+    """(images a second after the first `warm` steps, the losses)"""
+    set_up(RuntimeConfig())
+    loop, losses, began = simclr_loop(store, "resnet_small", warm + steps), [], 0.0
+    for step in range(warm + steps):
+        if step == warm:
+            began = time.perf_counter()
+        losses.append(finite_loss(loop.run_step(step), step))
+    done = time.perf_counter()
+    loop.feed.close()
+    return BATCH * steps / (done - began), losses
+
+
+def theirs(store: Path, warm: int, steps: int) -> tuple[float, list[float]]:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    pixels = crops(4000, 32)
+    method = simclr_loop(store, "resnet_small", 1).method
+    module = Module(method.encoder, method.projector)
+    photos = Photos(Store.open(store))
+    loader = DataLoader(photos, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    lightning.Trainer(max_steps=warm + steps, accelerator="cpu", **quiet).fit(module, loader)
+    return BATCH * steps / (module.ends[-1] - module.ends[warm - 1]), module.losses
+
+
+def run(quick: bool) -> list[Row]:
+    warm, steps = (3, 6) if quick else (6, 30)
     curves: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        store = photo_store(Path(folder), 4000)
+        given = photo_store(Path(folder), 4000), warm, steps
+        with apart(ours, *given) as mine, apart(theirs, *given) as other:
 
-        def ours() -> float:
-            loop, losses, began = simclr_loop(store, "resnet_small", warm + steps), [], 0.0
-            for step in range(warm + steps):
-                if step == warm:
-                    began = time.perf_counter()
-                losses.append(finite_loss(loop.run_step(step), step))
-            done = time.perf_counter()
-            loop.feed.close()
-            curves["ours"] = losses
-            return BATCH * steps / (done - began)
+            def rate(name: str, measured: Callable[[], tuple[float, list[float]]]) -> Callable[[], float]:
+                def one() -> float:
+                    found, curves[name] = measured()
+                    return found
 
-        def theirs() -> float:
-            method = simclr_loop(store, "resnet_small", 1).method
-            module = Module(method.encoder, method.projector)
-            loader = DataLoader(Photos(pixels), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True)
-            quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-            lightning.Trainer(max_steps=warm + steps, accelerator="cpu", **quiet).fit(module, loader)
-            curves["lightly"] = module.losses
-            return BATCH * steps / (module.ends[-1] - module.ends[warm - 1])
+                return one
 
-        ratios, mine, other = pairs(ours, theirs)
+            ratios, a, b = pairs(rate("ours", mine), rate("lightly", other))
     last = {name: sum(losses[-3:]) / 3 for name, losses in curves.items()}
-    detail = (
-        f"{mine:,.0f} against {other:,.0f} images/s over {steps} steps; loss then {last['ours']:.2f} against {last['lightly']:.2f}"
-    )
+    detail = f"{a:,.0f} against {b:,.0f} images/s over {steps} steps; loss then {last['ours']:.2f} against {last['lightly']:.2f}"
     return [row(BAR, ratios, detail)]

@@ -20,7 +20,7 @@ from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, SPLITS, TRAINED
 from ssl_pipelines.methods.base import Method
 from ssl_pipelines.training.model import load_method, random_method
-from ssl_pipelines.training.runtime import RuntimeConfig, device_of
+from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.views.plain import plain_view
 
 Embed = Callable[[Tensor], Mapping[str, Tensor]]  # uint8 (B, S, S, C) -> stage -> (B, D) float32
@@ -32,7 +32,7 @@ def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int,
     """Writes trained/, random_init/<i>/, raw_pixels/ and stages.json into the existing folder `out`, for every split of the store.
 
     Memory: one batch, whatever the number of images. Initialization i has the weights of seed + i."""
-    opened, device = Store.open(store), device_of(runtime)
+    opened, device = Store.open(store), set_up(runtime)
     total = (config.random_init_seeds + 2) * sum(len(opened.ids(split)) for split in SPLITS)
     with progress("extract_features", total, "images") as advance:
         method = load_method(model).to(device)

@@ -22,7 +22,7 @@ from ssl_pipelines.methods.base import Method, ParamGroup
 from ssl_pipelines.training.model import load_method, random_method
 from ssl_pipelines.training.optim import build_optimizer, clip_gradients, set_schedules
 from ssl_pipelines.training.randomness import derive
-from ssl_pipelines.training.runtime import RuntimeConfig, device_of
+from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.views.engine import make_views
 from ssl_pipelines.views.plain import plain_view
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan
@@ -34,7 +34,7 @@ TEST_BATCH = 512
 def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtime: RuntimeConfig, out: Path) -> list[Score]:
     """Writes finetune.json and finetune.predictions.parquet into `out`. The last weights are scored, once. Raises NotApplicable
     where labels are missing, InputError where the loss is no longer a number."""
-    frame, device = Frame.of(Store.open(store), seed, ROOM), device_of(runtime)
+    frame, device = Frame.of(Store.open(store), seed, ROOM), set_up(runtime)
     steps = -(-config.images_seen // min(config.batch_size, len(frame.both)))
     answers = {}
     with progress(ROOM, 2 * steps, "steps") as advance:

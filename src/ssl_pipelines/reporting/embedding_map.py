@@ -6,8 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from ssl_pipelines.data.seeding import generator
 
@@ -22,6 +20,9 @@ def sample(count: int, points: int, seed: int) -> NDArray:
 
 def place(features: NDArray, kind: Literal["tsne", "pca"], seed: int) -> NDArray:
     """(N, D) -> (N, 2), on L2-normalized features, as the neighbors are found; t-SNE after PCA. N >= 5."""
+    from sklearn.decomposition import PCA  # a second, for this page alone
+    from sklearn.manifold import TSNE
+
     rows = np.asarray(features, dtype=np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     dim = 2 if kind == "pca" else PCA_DIM

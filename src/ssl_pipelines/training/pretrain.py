@@ -26,7 +26,7 @@ from ssl_pipelines.training.loop import Loop, Pace, check_weights, finite_loss, 
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import say_where, training_progress
-from ssl_pipelines.training.runtime import RuntimeConfig, device_of
+from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
@@ -38,9 +38,7 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
 
     Called again after a kill it goes on from the newest checkpoint. Raises InputError for what does not fit, Stopped where the training
     ended itself, KeyboardInterrupt after writing a checkpoint when it was told to end."""
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
-    store, device = Store.open(store_folder), device_of(runtime)
+    store, device = Store.open(store_folder), set_up(runtime)
     check_ranks(config, world_size())
     data = data_facts(store)
     method = build_method(config, data, config.seed)
