@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
@@ -54,10 +57,17 @@ class Store:
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
+        return pd.read_parquet(self._manifest_file())
+
+    def _manifest_file(self) -> Path:
         path = self.folder / "manifest.parquet"
         if not path.is_file():
             raise InputError(f"{path} is missing; run ingest again")
-        return pd.read_parquet(path)
+        return path
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """One column alone: paths and digests of millions of files have no place in the memory of a training."""
+        return pq.read_table(self._manifest_file(), columns=[name], read_dictionary=["status", "split"])[name]
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:
@@ -72,7 +82,7 @@ class Store:
 
     @cached_property
     def _usable(self) -> NDArray[np.bool_]:
-        return (self.manifest["status"] == "ok").to_numpy(dtype=bool)
+        return np.asarray(pc.equal(self._column("status"), "ok"))
 
     @cached_property
     def _rows(self) -> Ids:
@@ -81,16 +91,17 @@ class Store:
 
     @cached_property
     def _labels(self) -> Ids:
-        return self.manifest["label"].fillna(-1).to_numpy(dtype=np.int64)
+        return np.asarray(pc.fill_null(self._column("label"), -1))
 
     @cached_property
-    def _splits(self) -> NDArray[Any]:
-        return self.manifest["split"].to_numpy(dtype=object)
+    def _splits(self) -> NDArray[np.int8]:
+        """(N,) places in SPLITS, -1 for none"""
+        return np.asarray(pc.fill_null(pc.index_in(self._column("split"), pa.array(SPLITS)), -1)).astype(np.int8)
 
     def ids(self, *splits: str) -> Ids:
         """Ids of the usable images of these splits, ascending."""
         assert set(splits) <= set(SPLITS), splits
-        return np.flatnonzero(self._usable & np.isin(self._splits, splits)).astype(np.int64)
+        return np.flatnonzero(self._usable & np.isin(self._splits, [SPLITS.index(split) for split in splits]))
 
     def pretraining_ids(self) -> Ids:
         return self.ids("train", "unlabeled")
