@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import Bar, Row, pairs, rate, row
+from benchmarks.measure import Bar, Row, rate, row, turns
 from benchmarks.photos import write_jpegs
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.data.ingestion import ingest
@@ -38,10 +38,11 @@ def run(quick: bool) -> list[Row]:
                     pixels[k] = np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
             np.save(f"{folder}/plain.npy", pixels)
 
-        one, mine, plain = pairs(rate(lambda: store(1), count), rate(loop, count))
-        detail = f"{count:,} JPEG files of {SIDE} px to {SIZE} px"
-        rows = [row(BARS["ingest"], one, f"{detail}, one core: {mine:,.0f} against {plain:,.0f} images/s")]
         cores = min(2, os.cpu_count() or 1)
-        both, mine, plain = pairs(rate(lambda: store(cores), count), rate(loop, count))
-        rows.append(row(BARS["ingest_two_cores"], both, f"{detail}, {cores} cores: {mine:,.0f} against {plain:,.0f} images/s"))
-    return rows
+        works = {"one": lambda: store(1), "both": lambda: store(cores), "plain": loop}
+        found = turns({name: rate(work, count) for name, work in works.items()})
+    detail = f"{count:,} JPEG files of {SIDE} px to {SIZE} px"
+    return [
+        row(BARS["ingest"], found["one"], found["plain"], f"{detail}, one core", "images/s"),
+        row(BARS["ingest_two_cores"], found["both"], found["plain"], f"{detail}, {cores} cores", "images/s"),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -45,26 +45,28 @@ class Row:
         return asdict(self) | {"verdict": self.verdict}
 
 
-def row(bar: Bar, ratios: list[float], detail: str) -> Row:
+def row(bar: Bar, ours: Sequence[float], theirs: Sequence[float], detail: str, unit: str = "") -> Row:
+    """Of what took turns. `unit`: of both medians, which are then told too."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    if unit:
+        detail += f": {median(ours):,.4g} against {median(theirs):,.4g} {unit}"
     values = [round(value, 3) for value in (median(ratios), min(ratios), max(ratios))]
     return Row(bar.name, values[0], bar.bar, bar.unit, values[1], values[2], f"{len(ratios)} pairs; {detail}", bar.better)
 
 
-def pairs(ours: Callable[[], float], theirs: Callable[[], float], count: int = PAIRS) -> tuple[list[float], float, float]:
-    """Rates of both, one after the other, the first one alternating -> (ours / theirs of each pair, median of ours, of theirs).
+def turns(works: Mapping[str, Callable[[], float]], count: int = PAIRS, *, warm: bool = True) -> dict[str, list[float]]:
+    """Rates by name: all take turns `count` times, each time another one first.
 
-    One call of each goes before, unmeasured: caches, allocators and lazy imports are nobody's merit."""
-    ours()
-    theirs()
-    a, b = [], []
+    One call of each goes before, unmeasured (`warm`): caches, allocators and lazy imports are nobody's merit."""
+    if warm:
+        for work in works.values():
+            work()
+    names = list(works)
+    found: dict[str, list[float]] = {name: [] for name in names}
     for k in range(count):
-        if k % 2:
-            b.append(theirs())
-            a.append(ours())
-        else:
-            a.append(ours())
-            b.append(theirs())
-    return [x / y for x, y in zip(a, b, strict=True)], median(a), median(b)
+        for name in names[k % len(names) :] + names[: k % len(names)]:
+            found[name].append(works[name]())
+    return found
 
 
 def rate(work: Callable[[], Any], units: float) -> Callable[[], float]:

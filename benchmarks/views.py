@@ -7,7 +7,7 @@ from kornia import augmentation as kornia
 from lightly.transforms import SimCLRTransform
 from PIL import Image
 
-from benchmarks.measure import Bar, Row, pairs, rate, row
+from benchmarks.measure import Bar, Row, rate, row, turns
 from benchmarks.photos import crops
 from ssl_pipelines.views import ViewGroup, ViewPlan, ViewRecipe, make_views
 from ssl_pipelines.views.plan import SIMCLR_SMALL
@@ -54,18 +54,16 @@ def measure(size: int, count: int) -> list[Row]:
         for _ in range(2):
             theirs(pixels)
 
-    some = [Image.fromarray(image.numpy()) for image in images[: count // 4]]
-
     def by_lightly() -> None:
         for image in some:
             lightly(image)
 
-    rows = []
-    for peer, work, done in (("kornia", by_kornia, 2 * count), ("lightly", by_lightly, 2 * len(some))):
-        ratios, mine, other = pairs(rate(ours, 2 * count), rate(work, done))
-        detail = f"{size} px, batch {count}, {mine:,.0f} against {other:,.0f} views/s"
-        rows.append(row(BARS[f"views{size}_{peer}"], ratios, detail))
-    return rows
+    some = [Image.fromarray(image.numpy()) for image in images[: count // 4]]
+    found = turns({"ours": rate(ours, 2 * count), "kornia": rate(by_kornia, 2 * count), "lightly": rate(by_lightly, 2 * len(some))})
+    return [
+        row(BARS[f"views{size}_{peer}"], found["ours"], found[peer], f"{size} px, batch {count}", "views/s")
+        for peer in ("kornia", "lightly")
+    ]
 
 
 def run(quick: bool) -> list[Row]:

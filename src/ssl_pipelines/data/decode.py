@@ -8,6 +8,7 @@ executed."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -95,7 +96,7 @@ def _from_bytes(content: bytes, size: int, channels: int, max_pixels: int) -> tu
             image.load()
             square = _center_square(_upright(image))
             flat = _flat(square, channels)
-        return np.array(_resized(flat, size), dtype=np.uint8).reshape(size, size, channels), info
+            return np.array(_resized(flat, size), dtype=np.uint8).reshape(size, size, channels), info
     except (Unusable, MemoryError) as error:
         if isinstance(error, Unusable):
             error.info = info
@@ -114,14 +115,15 @@ def _refuse_large(info: ImageInfo, max_pixels: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF: the pixels are fine, and nobody can say which way is up
-        return image
+    with contextlib.suppress(Exception):  # broken EXIF: the pixels are fine, and nobody can say which way is up
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _center_square(image: Image.Image) -> Image.Image:
     side = min(image.size)
+    if image.size == (side, side):
+        return image
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
@@ -137,7 +139,8 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
     elif image.has_transparency_data:
         colors = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colors.size, "white"), colors).convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(pixels: NDArray[np.integer]) -> Pixels:

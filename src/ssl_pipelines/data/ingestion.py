@@ -90,9 +90,13 @@ def _channels(reader: Reader, seed: int) -> int:
     """dataset.channels; auto: an array's own number, 1 where all sampled headers are gray, else 3."""
     if reader.config.channels != "auto":
         return reader.config.channels
-    probed = [header_channels(content) for content in reader.probe(generator(seed, "channels"), HEADERS_PROBED)]
-    found = {channels for channels in probed if channels is not None}
-    return found.pop() if len(found) == 1 else 3
+    found = set()
+    for content in reader.probe(generator(seed, "channels"), HEADERS_PROBED):
+        found.add(header_channels(content))
+        if 3 in found:  # whatever the others say
+            return 3
+    known = {channels for channels in found if channels is not None}
+    return known.pop() if len(known) == 1 else 3
 
 
 def _check_space(out: Path, needed: int) -> None:
