@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -31,6 +32,10 @@ BARS = {
 BATCH, WARMUP = 256, 1
 
 
+class Measured(Exception):
+    """Enough was seen; what ends a training is not its step."""
+
+
 class Bare:
     """What one would write by hand, for the same model on ready views."""
 
@@ -48,49 +53,52 @@ class Bare:
             self.optimizer.step()
 
 
-def measure(name: str, backbone: str, stretch: int, *, views: bool) -> Row:
+def measure(folder: Path, name: str, backbone: str, stretch: int, *, views: bool) -> Row:
     set_up(RuntimeConfig())  # for both: they share a process
-    total = WARMUP + stretch * PAIRS + 1  # the last one's begin ends the last stretch
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder) / "work"
-        loop = simclr_loop(photo_store(Path(folder), 4000), backbone, total)
-        ready = loop.feed.batches(0, total)
-        if not views:
-            loop.feed.batches = lambda step, last_step: ready  # type: ignore[method-assign]
-        x1, x2 = ready[0].views["global"].clone()
-        bare, inner, ours, theirs = Bare(loop, x1, x2), loop.run_step, [], []
-        bare.stretch(WARMUP)
-        began = 0.0
+    total = WARMUP + stretch * PAIRS + 1
+    work = folder / name
+    loop = simclr_loop(folder / "store", backbone, total)
+    ready = loop.feed.batches(0, total)
+    if not views:
+        loop.feed.batches = lambda step, last_step: ready  # type: ignore[method-assign]
+    x1, x2 = ready[0].views["global"].clone()
+    bare, inner, ours, theirs = Bare(loop, x1, x2), loop.run_step, [], []
+    bare.stretch(WARMUP)
+    began = 0.0
 
-        def run_step(step: int) -> StepResult:
-            nonlocal began
-            if step >= WARMUP and (step - WARMUP) % stretch == 0:
-                now = time.perf_counter()
-                if began:
-                    ours.append(BATCH * stretch / (now - began))
-                bare.stretch(stretch)
-                began = time.perf_counter()
-                theirs.append(BATCH * stretch / (began - now))
-            return inner(step)
+    def run_step(step: int) -> StepResult:
+        nonlocal began
+        if step >= WARMUP and (step - WARMUP) % stretch == 0:
+            now = time.perf_counter()
+            if began:
+                ours.append(BATCH * stretch / (now - began))
+            if len(ours) == PAIRS:
+                raise Measured
+            bare.stretch(stretch)
+            began = time.perf_counter()
+            theirs.append(BATCH * stretch / (began - now))
+        return inner(step)
 
-        loop.run_step = run_step  # type: ignore[method-assign]
-        tracker = Tracker("make bench", "unknown")
-        tracker.uri = f"sqlite:///{folder}/mlflow.db"
-        tracker.open_pretraining(work / "run.json", name, {}, {})
-        events, device = Events(work / "events.jsonl", 0), torch.device("cpu")
-        runtime = RuntimeConfig(watch_every=10**6)  # looking at the embedding is evaluation, ten times a run whatever its length
-        with Tail(work / "events.jsonl", tracker):
-            _train(loop, Watch(Store.open(loop.feed.store.folder), 0, device), runtime, events, work, 0, total)
-        loop.feed.close()
-    count = min(len(ours), len(theirs))
+    loop.run_step = run_step  # type: ignore[method-assign]
+    tracker = Tracker("make bench", "unknown")
+    tracker.uri = f"sqlite:///{folder}/mlflow.db"
+    tracker.open_pretraining(work / "run.json", name, {}, {})
+    events, device = Events(work / "events.jsonl", 0), torch.device("cpu")
+    runtime = RuntimeConfig(watch_every=10**6)  # looking at the embedding is evaluation, ten times a run whatever its length
+    with suppress(Measured), Tail(work / "events.jsonl", tracker):
+        _train(loop, Watch(Store.open(loop.feed.store.folder), 0, device), runtime, events, work, 0, total)
+    loop.feed.close()
     detail = f"{backbone}, batch {BATCH}, stretches of {stretch} steps"
-    return row(BARS[name], ours[:count], theirs[:count], detail, "images/s")
+    return row(BARS[name], ours, theirs, detail, "images/s")
 
 
 def run(quick: bool) -> list[Row]:
     stretch = 4 if quick else 20
-    return [
-        measure("step_small", "resnet_small", stretch, views=True),
-        measure("step_small_noviews", "resnet_small", stretch, views=False),
-        measure("step_resnet18", "resnet18", 1 if quick else 3, views=True),
-    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photo_store(folder, 4000)
+        return [
+            measure(folder, "step_small", "resnet_small", stretch, views=True),
+            measure(folder, "step_small_noviews", "resnet_small", stretch, views=False),
+            measure(folder, "step_resnet18", "resnet18", 1 if quick else 3, views=True),
+        ]

@@ -165,6 +165,8 @@ def _from_array(pixels: Pixels, size: int, channels: int, max_pixels: int) -> tu
     _refuse_large(info, max_pixels)
     if channels != found and (found, channels) not in {(1, 3), (3, 1)}:
         raise Unusable(f"array of {found} channels, {channels} wanted", info)
+    if image.shape == (size, size, channels):
+        return image.copy(), info
     if channels != found:
         bands = [Image.fromarray(image[:, :, 0] if found == 1 else image).convert("L" if channels == 1 else "RGB")]
     elif channels == 3:

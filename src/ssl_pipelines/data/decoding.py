@@ -17,8 +17,8 @@ from ssl_pipelines.data.decode import Pixels, Unusable, decode
 from ssl_pipelines.data.readers.base import Chunk, RawImage, Reader
 
 CHUNK_BYTES = 8 << 20  # of decoded pixels in one chunk
-CHUNK_ROWS = 256
-CHUNKS_AHEAD = 4  # for each worker
+CHUNK_ROWS = 64  # small enough that workers end together
+CHUNKS_AHEAD = 8  # for each worker
 
 
 @dataclass(frozen=True, slots=True)
