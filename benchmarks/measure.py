@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any, Literal, TypeVar
 
@@ -83,5 +83,25 @@ def rate(work: Callable[[], Any], units: float) -> Callable[[], float]:
 @contextmanager
 def apart(work: Callable[..., T], *arguments: Any) -> Iterator[Callable[[], T]]:
     """`work(*arguments)`, every call in the same process of its own: neither side's threads, allocator or caches touch the other's."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        yield lambda: pool.submit(work, *arguments).result()
+    spawn = get_context("spawn")
+    here, there = spawn.Pipe()
+    child = spawn.Process(target=_serve, args=(there, work, arguments))
+    child.start()
+    there.close()
+
+    def call() -> T:
+        here.send(True)
+        found: T = here.recv()
+        return found
+
+    try:
+        yield call
+    finally:
+        here.close()
+        child.join()
+
+
+def _serve(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    with suppress(EOFError):
+        while pipe.recv():
+            pipe.send(work(*arguments))

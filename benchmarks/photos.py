@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 
 def crops(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
     """(count, size, size, 3): boxes of 1 to 4 times the size from both photographs, shrunk to it."""
+    from sklearn.datasets import load_sample_images  # a second, which not every child of a benchmark has to wait for
+
     random, photos = np.random.default_rng(seed), [Image.fromarray(photo) for photo in load_sample_images().images]
     found = np.empty((count, size, size, 3), np.uint8)
     for k in range(count):

@@ -29,7 +29,7 @@ BARS = {
     "step_small_noviews": Bar("step_small_noviews", 0.98),
     "step_resnet18": Bar("step_resnet18", 0.97),
 }
-BATCH, WARMUP = 256, 1
+BATCH = 256
 
 
 class Measured(Exception):
@@ -53,9 +53,9 @@ class Bare:
             self.optimizer.step()
 
 
-def measure(folder: Path, name: str, backbone: str, stretch: int, *, views: bool) -> Row:
+def measure(folder: Path, name: str, backbone: str, stretch: int, warmup: int, *, views: bool) -> Row:
     set_up(RuntimeConfig())  # for both: they share a process
-    total = WARMUP + stretch * PAIRS + 1
+    total = warmup + stretch * PAIRS + 1
     work = folder / name
     loop = simclr_loop(folder / "store", backbone, total)
     ready = loop.feed.batches(0, total)
@@ -63,12 +63,12 @@ def measure(folder: Path, name: str, backbone: str, stretch: int, *, views: bool
         loop.feed.batches = lambda step, last_step: ready  # type: ignore[method-assign]
     x1, x2 = ready[0].views["global"].clone()
     bare, inner, ours, theirs = Bare(loop, x1, x2), loop.run_step, [], []
-    bare.stretch(WARMUP)
+    bare.stretch(warmup)
     began = 0.0
 
     def run_step(step: int) -> StepResult:
         nonlocal began
-        if step >= WARMUP and (step - WARMUP) % stretch == 0:
+        if step >= warmup and (step - warmup) % stretch == 0:
             now = time.perf_counter()
             if began:
                 ours.append(BATCH * stretch / (now - began))
@@ -93,12 +93,12 @@ def measure(folder: Path, name: str, backbone: str, stretch: int, *, views: bool
 
 
 def run(quick: bool) -> list[Row]:
-    stretch = 4 if quick else 20
+    stretch = 3 if quick else 20
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo_store(folder, 4000)
         return [
-            measure(folder, "step_small", "resnet_small", stretch, views=True),
-            measure(folder, "step_small_noviews", "resnet_small", stretch, views=False),
-            measure(folder, "step_resnet18", "resnet18", 1 if quick else 3, views=True),
+            measure(folder, "step_small", "resnet_small", stretch, 2, views=True),
+            measure(folder, "step_small_noviews", "resnet_small", stretch, 2, views=False),
+            measure(folder, "step_resnet18", "resnet18", 1 if quick else 3, 0 if quick else 1, views=True),
         ]
