@@ -49,7 +49,8 @@ def row(bar: Bar, ours: Sequence[float], theirs: Sequence[float], detail: str, u
     """Of what took turns. `unit`: of both medians, which are then told too."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     if unit:
-        detail += f": {median(ours):,.4g} against {median(theirs):,.4g} {unit}"
+        said = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (median(ours), median(theirs))]
+        detail += f": {said[0]} against {said[1]} {unit}"
     values = [round(value, 3) for value in (median(ratios), min(ratios), max(ratios))]
     return Row(bar.name, values[0], bar.bar, bar.unit, values[1], values[2], f"{len(ratios)} pairs; {detail}", bar.better)
 

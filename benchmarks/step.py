@@ -93,7 +93,7 @@ def measure(folder: Path, name: str, backbone: str, stretch: int, warmup: int, *
 
 
 def run(quick: bool) -> list[Row]:
-    stretch = 3 if quick else 20
+    stretch = 2 if quick else 20
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo_store(folder, 4000)

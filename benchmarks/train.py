@@ -106,7 +106,7 @@ def run(quick: bool) -> list[Row]:
 
                 return one
 
-            rates = turns({"ours": rate("ours", mine), "lightly": rate("lightly", other)})
+            rates = turns({"ours": rate("ours", mine), "lightly": rate("lightly", other)}, warm=False)
     last = {name: sum(losses[-3:]) / 3 for name, losses in curves.items()}
     detail = f"{steps} steps; loss then {last['ours']:.2f} against {last['lightly']:.2f}"
     return [row(BAR, rates["ours"], rates["lightly"], detail, "images/s")]
