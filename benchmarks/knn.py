@@ -15,7 +15,7 @@ DIM, K = 512, 200
 
 
 def run(quick: bool) -> list[Row]:
-    bank_size, num_queries = (20_000, 1_024) if quick else (50_000, 10_000)
+    bank_size, num_queries = (50_000, 1_024 if quick else 10_000)
     random = np.random.default_rng(0)
     centers = random.normal(size=(100, DIM)).astype(np.float32)
 

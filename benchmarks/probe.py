@@ -37,7 +37,7 @@ def features(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(quick: bool) -> list[Row]:
-    (count, held_out), tried = ((1_000, 1_000) if quick else (50_000, 5_000)), TRIED[quick]
+    (count, held_out), tried = ((800, 1_000) if quick else (50_000, 5_000)), TRIED[quick]
     x, y = features(count + held_out)
     x_val, y_val, x, y = x[count:], y[count:], x[:count], y[:count]
     values = grid(VALUES)

@@ -93,7 +93,7 @@ def theirs(store: Path, warm: int, steps: int) -> tuple[float, list[float]]:
 
 
 def run(quick: bool) -> list[Row]:
-    warm, steps = (2, 4) if quick else (6, 30)
+    warm, steps = (1, 4) if quick else (6, 30)
     curves: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         given = photo_store(Path(folder), 4000), warm, steps
