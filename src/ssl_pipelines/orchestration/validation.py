@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json, write_json
-from ssl_pipelines.orchestration.expectations import Check, Outcome, column_checks, manifest_checks, run
+from ssl_pipelines.orchestration.expectations import Check, Outcome, run
+from ssl_pipelines.orchestration.manifest_checks import column_checks, manifest_checks
 from ssl_pipelines.orchestration.validation_config import CountAtLeast, CountAtMost, Rule, ShareAtLeast, ValidateConfig
 
 SCHEMA_VERSION = 1
