@@ -39,7 +39,6 @@ def main() -> None:
     body = {"rows": rows, "form": "full" if options.full else "quick", **surroundings()}
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps(body, indent=1) + "\n")
-    (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "performance.md").write_text(page(body))
     for found in rows:
         print(f"BAR {found['name']} {found['value']:g} {found['bar']:g} {found['verdict']}")

@@ -86,8 +86,8 @@ def test_a_transformer_learns_too(store, tmp_path):
     model = make_model(tmp_path / "mae", "mae", {"name": "vit_mini", "patch_size": 6, "depth": 1})
     frame = Frame.of(Store.open(store), 0, "finetune")
     network = Classifier(load_method(model), 3, 0)
-    train(network, frame, SHORT, 0, 60, lambda n: None)
-    assert (predict(network, frame.store, frame.test) == frame.store.labels(frame.test)).mean() > 0.8  # chance is a third
+    train(network, frame, SHORT, 0, 120, lambda n: None)
+    assert (predict(network, frame.store, frame.test) == frame.store.labels(frame.test)).mean() > 0.9
     assert not any(p.requires_grad for p in network.method.decoder.parameters())
 
 

@@ -8,7 +8,6 @@ executed."""
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ssl_pipelines.data.image_files import FORMATS
 
@@ -115,9 +114,11 @@ def _refuse_large(info: ImageInfo, max_pixels: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    with contextlib.suppress(Exception):  # broken EXIF: the pixels are fine, and nobody can say which way is up
-        ImageOps.exif_transpose(image, in_place=True)
-    return image
+    try:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1  # asked first: exif_transpose copies these too
+        return image if upright else ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF: the pixels are fine, and nobody can say which way is up
+        return image
 
 
 def _center_square(image: Image.Image) -> Image.Image:

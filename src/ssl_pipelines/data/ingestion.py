@@ -92,11 +92,12 @@ def _channels(reader: Reader, seed: int) -> int:
         return reader.config.channels
     found = set()
     for content in reader.probe(generator(seed, "channels"), HEADERS_PROBED):
-        found.add(header_channels(content))
-        if 3 in found:  # whatever the others say
+        channels = header_channels(content)
+        if channels == 3:  # whatever the others say
             return 3
-    known = {channels for channels in found if channels is not None}
-    return known.pop() if len(known) == 1 else 3
+        if channels is not None:
+            found.add(channels)
+    return found.pop() if len(found) == 1 else 3
 
 
 def _check_space(out: Path, needed: int) -> None:
