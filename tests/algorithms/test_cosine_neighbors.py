@@ -67,3 +67,16 @@ def test_scale_of_rows_does_not_matter_and_small_temperatures_stay_finite(data):
     plain = knn_predict(bank, labels, queries, 9, 1e-4, 4)
     assert torch.equal(plain, labels[nearest(bank, queries, 1)[:, 0]])  # exp(1 / 1e-4) would overflow
     assert torch.equal(knn_predict(bank * 1e3, labels, queries * 1e-3, 9, 0.07, 4), knn_predict(bank, labels, queries, 9, 0.07, 4))
+
+
+@pytest.mark.parametrize("size", [640, 647])  # a whole number of stripes, and seven columns over
+@pytest.mark.parametrize("levels", [10**6, 40])  # without ties, and with many
+def test_short_selections_find_what_a_sort_finds(size, levels):
+    rows = torch.randint(0, levels, (50, size), generator=torch.Generator().manual_seed(0)).float()
+    rows[0, -1] = levels  # the best stands among the columns left over
+    k = 9
+    assert 2 * (size // neighbors.STRIPES + (k + 1) * neighbors.STRIPES) <= size, "the long selection would be taken"
+    values, indices = neighbors._top(rows, k)
+    expected = rows.sort(dim=1, descending=True, stable=True)
+    assert torch.equal(values.sort(dim=1, descending=True).values, expected.values[:, :k])
+    assert torch.equal(indices.sort(dim=1).values, expected.indices[:, :k].sort(dim=1).values)
