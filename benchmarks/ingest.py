@@ -22,7 +22,7 @@ SIDE, SIZE = 256, 96
 
 def run(quick: bool) -> list[Row]:
     logging.getLogger("ssl_pipelines").setLevel(logging.WARNING)
-    count = 1_000 if quick else 10_000
+    count = 2_500 if quick else 10_000
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder) / "photos", count, SIDE)
         config = DatasetConfig.of({"reader": "image_folder", "root": f"{folder}/photos", "size": SIZE}, "dataset")

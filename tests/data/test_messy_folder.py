@@ -204,10 +204,13 @@ def test_folders_became_classes(store: Store, rows: pd.DataFrame) -> None:
 def test_the_number_of_workers_changes_no_byte(messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr("ssl_pipelines.data.decoding.CHUNK_ROWS", 3)  # many chunks, several rounds
     monkeypatch.setattr("ssl_pipelines.data.decoding.CHUNKS_AHEAD", 2)
-    for workers in (1, 2):
+    monkeypatch.setattr("ssl_pipelines.data.decoding.ROUND_BYTES", 0)
+    monkeypatch.setattr("ssl_pipelines.data.decoding.THREADS_UP_TO", 2)
+    for workers in (1, 2, 3):  # alone, threads, processes
         (tmp_path / str(workers)).mkdir()
         ingest(config(messy, size=size), 3, tmp_path / str(workers), workers)
     names = sorted(file.name for file in (tmp_path / "1").iterdir())
     assert names == ["images.npy", "manifest.parquet", "store.json"]
     for name in names:
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+        one, two, three = ((tmp_path / workers / name).read_bytes() for workers in "123")
+        assert one == two == three, name

@@ -142,6 +142,7 @@ def test_no_more_is_read_ahead_than_agreed(source: dict[str, Any], monkeypatch: 
     """The consumer takes nothing but the first chunk: no more than one round may have been listed by then."""
     monkeypatch.setattr("ssl_pipelines.data.decoding.CHUNK_ROWS", 1)
     monkeypatch.setattr("ssl_pipelines.data.decoding.CHUNKS_AHEAD", 2)
+    monkeypatch.setattr("ssl_pipelines.data.decoding.ROUND_BYTES", 0)
     reader, listed = open_reader(DatasetConfig(size=8, **source)), 0
     chunks = list(reader.chunks(1))
 

@@ -19,6 +19,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ssl_pipelines.data.image_files import FORMATS
 
+# Pillow warns of odd metadata; what matters becomes a reason. For good: threads that decode cannot take turns with a filter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.init()
 READABLE = [name for name in FORMATS if name in Image.OPEN]  # some builds of Pillow lack AVIF or JPEG 2000
 BYTES_PER_PIXEL = 8  # of the widest uncompressed format, 16-bit RGBA
@@ -50,9 +52,7 @@ def decode(content: bytes | Pixels, size: int, channels: int, max_pixels: int) -
         return _from_array(content, size, channels, max_pixels)
     if too_large := too_many_bytes(len(content), max_pixels):
         raise Unusable(too_large)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters becomes a reason
-        return _from_bytes(content, size, channels, max_pixels)
+    return _from_bytes(content, size, channels, max_pixels)
 
 
 def too_many_bytes(count: int, max_pixels: int) -> str | None:
@@ -68,10 +68,8 @@ def header_channels(content: bytes | Pixels | Path) -> int | None:
     if isinstance(content, np.ndarray):
         return content.shape[2] if content.ndim == 3 else 1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(content if isinstance(content, Path) else BytesIO(content), formats=READABLE) as image:
-                return 1 if _is_gray(image) else 3
+        with Image.open(content if isinstance(content, Path) else BytesIO(content), formats=READABLE) as image:
+            return 1 if _is_gray(image) else 3
     except MemoryError:
         raise
     except Exception:  # decode will say what is wrong with it

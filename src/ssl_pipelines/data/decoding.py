@@ -18,7 +18,9 @@ from ssl_pipelines.data.readers.base import Chunk, RawImage, Reader
 
 CHUNK_BYTES = 8 << 20  # of decoded pixels in one chunk
 CHUNK_ROWS = 64  # small enough that workers end together
-CHUNKS_AHEAD = 8  # for each worker
+ROUND_BYTES = 128 << 20  # of decoded pixels that may wait for the disk: workers wait for each other where a round ends
+CHUNKS_AHEAD = 4  # for each worker, at least
+THREADS_UP_TO = 4  # workers: they start at once and copy no pixels, but take turns for a sixth of the work
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,10 @@ def decoded_chunks(reader: Reader, spec: DecodeSpec, workers: int) -> Iterator[D
         yield from (decode_chunk(chunk, spec) for chunk in chunks)
         return
     # joblib goes on dispatching while its consumer waits for the disk, so that finished chunks would pile up: hence in rounds.
-    with joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1) as parallel:
-        while window := list(itertools.islice(chunks, CHUNKS_AHEAD * workers)):
+    window_size = max(CHUNKS_AHEAD * workers, ROUND_BYTES // (rows * spec.image_bytes))
+    prefer = "threads" if workers <= THREADS_UP_TO else "processes"
+    with joblib.Parallel(workers, prefer=prefer, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1) as parallel:
+        while window := list(itertools.islice(chunks, window_size)):
             yield from parallel(joblib.delayed(decode_chunk)(chunk, spec) for chunk in window)
 
 

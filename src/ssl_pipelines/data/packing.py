@@ -27,7 +27,7 @@ def pack_images(path: Path, chunks: Iterable[DecodedChunk], spec: DecodeSpec, to
     with path.open("wb") as file, _progress(total) as advance:
         file.write(bytes(NPY_HEADER))
         for chunk in chunks:
-            file.write(chunk.pixels.tobytes())
+            file.write(chunk.pixels.data)
             sums.append(chunk.sums)
             for name, values in columns.items():
                 values.extend(row.get(name) for row in chunk.rows)
