@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def world_size() -> int:
@@ -70,19 +69,3 @@ class _Mean(torch.autograd.Function):
 def all_reduce_mean(value: Tensor) -> Tensor:
     """Mean over ranks, differentiable."""
     return value if world_size() == 1 else _Mean.apply(value)
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Averages gradients over ranks, in one flat bucket a dtype. A parameter without a gradient here has none on any rank."""
-    if world_size() == 1:
-        return
-    by_dtype: dict[torch.dtype, list[Tensor]] = {}
-    for parameter in parameters:
-        if parameter.grad is not None:
-            by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-    for grads in by_dtype.values():
-        flat = torch.cat([grad.reshape(-1) for grad in grads])
-        dist.all_reduce(flat)
-        flat /= world_size()
-        for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
-            grad.copy_(part.view_as(grad))

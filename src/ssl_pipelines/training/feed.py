@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.sampler import batch_ids, steps_per_epoch
+from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows
 from ssl_pipelines.methods.base import Sampling
 from ssl_pipelines.training.randomness import derive
@@ -69,7 +70,7 @@ class Feed:
         pixels, rows, parts = self._pixels(step, last_step), self.rows(step), []
         for k, mine in enumerate(self._mine()):
             images = pixels[k * len(mine) : (k + 1) * len(mine)].to(self.device, non_blocking=True)
-            ids = torch.from_numpy(rows[mine]).to(self.device)
+            ids = to_device(torch.from_numpy(rows[mine]), self.device)
             whole = slice(int(mine[0]), int(mine[-1]) + 1)
             parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size))
         return parts

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl_pipelines.distributed import all_reduce_mean, average_gradients, rank
+from ssl_pipelines.distributed import AveragedBackward, rank
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.training.feed import Feed
-from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_schedules
+from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_schedules, trained
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.watch import Stopped
 from ssl_pipelines.views import plain_view
@@ -36,6 +36,7 @@ class Loop:
         self.device = feed.device
         self.precision = precision
         self.optimizers = build_optimizers(method, config)
+        self.backward = {name: AveragedBackward(trained(optimizer)) for name, (optimizer, _) in self.optimizers.items()}
         self.groups = method.param_groups()
 
     def clock(self, step: int) -> Clock:
@@ -69,7 +70,7 @@ class Loop:
             if output is None:
                 return outputs
             self._zero()
-            output.loss.backward()
+            self.backward[output.optimizer].backward(output.loss)
             self._step(output.optimizer, clock)
             outputs.append(output)
 
@@ -77,10 +78,10 @@ class Loop:
         """One optimizer step for all micro-batches together."""
         self._zero()
         outputs = []
-        for batch in batches:
+        for k, batch in enumerate(batches, start=1):
             with self._autocast():
                 output = self.method.loss(batch, clock)
-            (output.loss / len(batches)).backward()
+            self.backward[output.optimizer].backward(output.loss / len(batches), last=k == len(batches))
             outputs.append(output)
         self._step(outputs[0].optimizer, clock)
         return outputs
@@ -91,7 +92,6 @@ class Loop:
             if clock.epoch < group.frozen_epochs:
                 for parameter in group.module.parameters():
                     parameter.grad = None  # so there is no decay either
-        average_gradients(p for group in optimizer.param_groups for p in group["params"])
         clip_gradients(optimizer, config)
         optimizer.step()
 
@@ -157,9 +157,8 @@ def finite_weights(method: Method) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in method.parameters())
 
 
-def finite_loss(result: StepResult, step: int) -> float:
-    """The loss as a number, mean over ranks. Raises Stopped where it is not finite."""
-    value = float(all_reduce_mean(result.loss))
+def check_loss(value: float, step: int) -> float:
+    """`value`. Raises Stopped where it is not finite."""
     if not math.isfinite(value):
         raise _diverged(f"the loss is {value} at step {step}")
     return value

@@ -20,6 +20,7 @@ __all__ = [
     "clip_gradients",
     "learning_rate_at",
     "set_schedules",
+    "trained",
     "weight_decay_at",
 ]
 
@@ -106,10 +107,15 @@ def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int
     return learning_rate_at(config, batch_size, step, total_steps)
 
 
+def trained(optimizer: Optimizer) -> list[nn.Parameter]:
+    """What it steps, group by group."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
 def clip_gradients(optimizer: Optimizer, config: OptimizerConfig) -> None:
     """Scales gradients down to norm `clip`, of all parameters together or of each tensor (DINO)."""
     if config.clip is None:
         return
-    params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    params = [p for p in trained(optimizer) if p.grad is not None]
     for part in [params] if config.clip_per == "all" else [[p] for p in params]:
         torch.nn.utils.clip_grad_norm_(part, config.clip)

@@ -15,14 +15,15 @@ from rich.progress import Progress, TaskID
 
 from ssl_pipelines.artifacts import InputError, write_json
 from ssl_pipelines.data import Store
-from ssl_pipelines.distributed import all_reduce_mean, world_size
+from ssl_pipelines.distributed import world_size
 from ssl_pipelines.methods.base import Method
 from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.interrupt import Interrupt
-from ssl_pipelines.training.loop import Loop, Pace, check_weights, finite_loss, finite_weights, is_first
+from ssl_pipelines.training.ledger import Entry, Ledger
+from ssl_pipelines.training.loop import Loop, Pace, check_loss, check_weights, finite_weights, is_first
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import say_where, training_progress
@@ -83,12 +84,18 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
 
 
 def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, start: int, total: int) -> None:
-    pace, saved = Pace(loop.feed.batch_size), time.monotonic()
+    pace, saved, ledger = Pace(loop.feed.batch_size), time.monotonic(), Ledger()
     watch_every = runtime.watch_every or max(1, total // 10)
     with Interrupt() as interrupt, training_progress(enabled=events is not None) as bar:
         task = bar.add_task("pretrain", total=total, completed=start, loss="", speed="")
+
+        def log_entries(*, all_of_them: bool) -> None:
+            for entry in ledger.take(all_of_them=all_of_them):
+                _log_entry(entry, events, bar, task)
+
         for step in range(start, total):
             if interrupt.agreed():
+                log_entries(all_of_them=True)
                 _save(loop, work, step)
                 raise KeyboardInterrupt
             if step == 0 and events:
@@ -98,23 +105,21 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             done = step + 1
             looked_at = done % watch_every == 0 or done == total
             logged = done % runtime.log_every == 0 or done == 1 or looked_at
-            if logged:
-                loss = finite_loss(result, done)
-                metrics = {name: float(all_reduce_mean(value)) for name, value in result.metrics.items()}
-                if events:
-                    _log_step(events, bar, task, done, loss, result.learning_rate, metrics, pace)
-            elif events:
-                bar.update(task, completed=done)
-            if events and looked_at:
-                with pace.paused():
-                    _look(loop, watch, runtime, events, done)
-                    save_pictures(loop, work, events, done)
-                say_where(bar)
+            bar.update(task, completed=done)
             due = (
                 done % runtime.checkpoint_every == 0
                 if runtime.checkpoint_every
                 else time.monotonic() - saved > runtime.checkpoint_seconds
             )
+            if logged:
+                clock = {"learning_rate": result.learning_rate, "images_per_second": pace.lap()}
+                ledger.put(done, {"loss": result.loss, **result.metrics}, clock)
+            log_entries(all_of_them=looked_at or due)  # a checkpoint comes after all that led to it
+            if events and looked_at:
+                with pace.paused():
+                    _look(loop, watch, runtime, events, done)
+                    save_pictures(loop, work, events, done)
+                say_where(bar)
             if done == total:
                 check_weights(loop.method, done)
                 if events:  # before the last checkpoint: a run that is killed after it has nothing left to measure
@@ -124,16 +129,15 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                 saved = time.monotonic()
 
 
-def _log_step(
-    events: Events, bar: Progress, task: TaskID, step: int, loss: float, rate: float, metrics: dict[str, float], pace: Pace
-) -> None:
-    speed = pace.lap()
-    events.number(step, "train/loss", loss)
-    events.number(step, "train/learning_rate", rate)
-    for name, value in metrics.items():
-        events.number(step, f"train/{name}", value)
-    events.number(step, "train/images_per_second", speed)
-    bar.update(task, completed=step, loss=f"loss {loss:.3f}", speed=f"{speed:,.0f} images/s")
+def _log_entry(entry: Entry, events: Events | None, bar: Progress, task: TaskID) -> None:
+    loss = check_loss(entry.values["loss"], entry.step)
+    if not events:
+        return
+    for name, value in {"loss": loss, "learning_rate": entry.clock["learning_rate"], **entry.values}.items():
+        events.number(entry.step, f"train/{name}", value)
+    speed = entry.clock["images_per_second"]
+    events.number(entry.step, "train/images_per_second", speed)
+    bar.update(task, loss=f"loss {loss:.3f}", speed=f"{speed:,.0f} images/s")
 
 
 def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
+from ssl_pipelines.data.transfer import to_device
 
 log = logging.getLogger("ssl_pipelines")
 SHARE = 0.25  # of the free memory that a training set may take where nobody asked for it
@@ -36,7 +37,7 @@ def reader(store: Store, ids: NDArray[np.int64], residency: str, device: torch.d
         part = store.gather(ids[start : start + ROWS]).fields["image"]
         held[start : start + len(part)] = torch.from_numpy(part).to(where)
     if place == "device":
-        return lambda rows: held[torch.from_numpy(rows).to(where, non_blocking=True)]
+        return lambda rows: held[to_device(torch.from_numpy(rows), where)]
     return lambda rows: _pinned(held[torch.from_numpy(rows)], device)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.views.plan import ViewRecipe
 
 ATTEMPTS = 10  # of a random resized crop, as in torchvision
@@ -32,7 +33,7 @@ class Draw:
     noise: Tensor  # (B, C, size, size), to be added; (B, 0) where the recipe has none
 
     def rows(self, rows: slice, device: torch.device) -> Draw:
-        return Draw(**{field.name: getattr(self, field.name)[rows].to(device) for field in fields(self)})
+        return Draw(**{field.name: to_device(getattr(self, field.name)[rows], device) for field in fields(self)})
 
 
 def draw(
