@@ -22,11 +22,11 @@ def apply_color(images: Tensor, drawn: Draw) -> Tensor:
     strength for small images, 0.3 of 255 levels in the mean), and hue turns the plane of YIQ's I and Q instead of HSV's angle, which
     keeps luma and is linear (6 levels in the mean, where the jitter itself moves pixels by 21)."""
     if images.shape[1] != 3:
-        b, c = drawn.brightness.view(-1, 1, 1, 1), drawn.contrast.view(-1, 1, 1, 1)
+        b, c = (value.to(images.dtype).view(-1, 1, 1, 1) for value in (drawn.brightness, drawn.contrast))
         mean = images.mean((1, 2, 3), keepdim=True)
         return (b * (c * images + (1 - c) * mean)).clamp(0, 1)
     matrix, offset = color_matrix(images, drawn)
-    flat = torch.baddbmm(offset, matrix, images.flatten(2))
+    flat = torch.baddbmm(offset.to(images.dtype), matrix.to(images.dtype), images.flatten(2))
     return flat.view_as(images).clamp(0, 1)
 
 
@@ -37,7 +37,7 @@ def color_matrix(images: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
     gray = luma.expand(3, 3)  # every row: gray from RGB
     b, c, s = (value.view(-1, 1, 1) for value in (drawn.brightness, drawn.contrast, drawn.saturation))
     single = torch.stack([b * eye, c * eye, s * eye + (1 - s) * gray, _hue_matrix(drawn.hue)], 1)  # (B, 4, 3, 3)
-    mean = images.mean((2, 3)).unsqueeze(2)  # (B, 3, 1)
+    mean = images.mean((2, 3), dtype=torch.float32).unsqueeze(2)  # (B, 3, 1)
     matrix, offset, rows = eye.expand(batch, 3, 3), mean.new_zeros(batch, 3, 1), torch.arange(batch, device=device)
     for kind in drawn.order.unbind(1):
         current = (luma @ (matrix @ mean + offset)).unsqueeze(1)  # (B, 1, 1), mean gray so far

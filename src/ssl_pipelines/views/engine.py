@@ -34,7 +34,7 @@ def make_views(images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int
 
 
 def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor:
-    """(B, C, H, W) in [0, 1] and the numbers drawn for it -> (B, C, size, size) in [0, 1]."""
+    """(B, C, H, W) in [0, 1], float32 or bfloat16, and the numbers drawn for it -> (B, C, size, size) in [0, 1] of that type."""
     beyond = recipe.crop == "padded"
     if recipe.crop == "none" and source.shape[2:] == (size, size):
         x = torch.where(drawn.flip.view(-1, 1, 1, 1), source.flip(3), source) if recipe.flip else source
@@ -55,15 +55,15 @@ def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor
         hit = drawn.solarize.view(-1, 1, 1, 1) & (x >= recipe.solarize_threshold)
         x = torch.where(hit, 1 - x, x)
     if recipe.noise:
-        x = (x + drawn.noise).clamp(0, 1)
+        x = (x + drawn.noise.to(x.dtype)).clamp(0, 1)
     if recipe.erase:
         x = torch.where(inside(drawn.hole, size).unsqueeze(1), recipe.erase_value, x)
     return x
 
 
 def blurred(images: Tensor, sigma: Tensor) -> Tensor:
-    """(B, C, S, S) by (B,) sigma in px. On CPU only the images that are hit are touched; elsewhere nobody waits to know which these are."""
-    if images.device.type != "cpu":
+    """(B, C, S, S) by (B,) sigma in px. On CPU only the images that are hit are touched; elsewhere nobody waits to know which they are."""
+    if images.device.type != "cpu" or torch.compiler.is_compiling():
         blur = blur_matrix(sigma, images.shape[-1])
         return separable(images, blur, blur)
     hit = (sigma > 0).nonzero().squeeze(1)
@@ -81,4 +81,5 @@ def inside(box: Tensor, size: int) -> Tensor:
 
 def separable(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """(B, C, H, W), (B, h, H), (B, w, W) -> (B, C, h, w): one linear map an axis and image."""
+    down, across = down.to(images.dtype), across.to(images.dtype)
     return torch.matmul(torch.matmul(down.unsqueeze(1), images), across.unsqueeze(1).transpose(2, 3))

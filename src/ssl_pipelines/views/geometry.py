@@ -18,7 +18,12 @@ def sample(images: Tensor, box: Tensor, flip: Tensor, size: int, *, beyond: bool
     x = _places(left, width, size, images.shape[3])
     x = torch.where(flip.unsqueeze(1), x.flip(1), x)
     grid = torch.stack([x.unsqueeze(1).expand(-1, size, -1), y.unsqueeze(2).expand(-1, -1, size)], 3)
-    return F.grid_sample(images, grid, "bilinear", "zeros" if beyond else "border", align_corners=False)
+    return _sampled(images, grid, "zeros" if beyond else "border")
+
+
+def _sampled(images: Tensor, grid: Tensor, padding: str) -> Tensor:
+    """In float32: places in bfloat16 would be off by pixels."""
+    return F.grid_sample(images.float(), grid, "bilinear", padding, align_corners=False).to(images.dtype)
 
 
 def _places(start: Tensor, length: Tensor, size: int, source: int) -> Tensor:
@@ -34,7 +39,7 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     turn = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)  # from places in the result to places in the image
     grid = F.affine_grid(turn, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
+    return _sampled(images, grid, "zeros")
 
 
 def resize_matrix(
