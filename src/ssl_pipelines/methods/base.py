@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -59,12 +59,20 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a method is built from. `build_encoder(channels=None, width=1.0)`; N = number of images that pretraining reads."""
+    """What a method is built from. N = number of images that pretraining reads.
+
+    `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block."""
 
     build_encoder: Callable[..., Encoder]
     num_samples: int
     image_size: int
     upstream: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+class Embed(Protocol):
+    """(N, D) of all training images in evaluation mode, on the CPU. `function`: images (B, C, H, W) -> (B, D); None: `encode`."""
+
+    def __call__(self, function: Callable[[Tensor], Tensor] | None = None) -> Tensor: ...
 
 
 class Method(nn.Module, ABC):
@@ -73,6 +81,7 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[MethodConfig]]
     recipe: ClassVar[Recipe] = Recipe()
     compares_within_batch: ClassVar[bool] = True  # then gradient accumulation is refused
+    encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # the modules that `encode` uses: what encoder.safetensors holds
     needs: ClassVar[tuple[str, ...]] = ()  # "vit", "rgb", "square": refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
 
@@ -97,9 +106,13 @@ class Method(nn.Module, ABC):
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
         """Once a step: momentum weights, queue, bank, center."""
 
-    def before_epoch(self, clock: Clock, embed: Callable[[], Tensor]) -> Sampling | None:
-        """Once an epoch; `embed()` gives (N, D) in evaluation mode. What is kept goes into buffers."""
+    def before_epoch(self, clock: Clock, embed: Embed) -> Sampling | None:
+        """Once an epoch. What is kept goes into buffers."""
         return None
+
+    def followers(self) -> list[tuple[nn.Module, nn.Module]]:
+        """(copy, original) of the modules that follow others by momentum; they start equal, also where weights are loaded first."""
+        return []
 
     def param_groups(self) -> list[ParamGroup]:
         """The exceptions only."""
@@ -112,6 +125,11 @@ class Method(nn.Module, ABC):
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         """{name: (B, D_s)}: what the evaluation may choose from."""
         return {"final": self.encode(images)} if self.judged_at == "final" else self.encoder.stages(images)
+
+    @property
+    def dim(self) -> int:
+        """D of `encode`."""
+        return self.encoder.dim
 
     @property
     def pooling(self) -> str:

@@ -53,6 +53,12 @@ class MethodConfig(Config):
 
     views: ViewPlan
 
+    def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+        """Raises InputError where this cannot work with the run's batch or encoder. Before data is touched."""
+
+    def check_data(self, num_samples: int, channels: int) -> None:
+        """Raises InputError where this cannot work with so many training images, or such."""
+
     @model_validator(mode="after")
     def _views_that_it_draws(self) -> Self:
         own = type(self).model_fields["views"].default

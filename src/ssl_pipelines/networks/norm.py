@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_pipelines.distributed import all_reduce_mean, world_size
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm of (B, C), (B, C, L) or (B, C, H, W). On one rank it is torch's own; on several, the statistics are the global batch's."""
+    """Batch norm of (B, C), (B, C, L) or (B, C, H, W). On one rank it is torch's own; on several, the statistics are the global batch's.
+
+    With `groups` above 1 (see `split_norms`) each of so many stretches of the global batch has statistics of its own while training."""
+
+    groups: int = 1
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         if input.dim() not in (2, 3, 4):
             raise ValueError(f"expected 2, 3 or 4 dimensions, got {input.dim()}")
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, torch's own name
+        if self.groups > 1 and self.training:
+            return self._by_group(input)
         if world_size() == 1 or not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
@@ -29,11 +36,37 @@ class BatchNorm(nn.BatchNorm2d):
             x = x * self.weight.view(shape) + self.bias.view(shape)
         return x.to(input.dtype)
 
+    def _by_group(self, x: Tensor) -> Tensor:
+        here = self.groups // world_size()
+        assert here * world_size() == self.groups, (self.groups, world_size())
+        assert len(x) % here == 0, (len(x), here)
+        outputs, means, variances = [], [], []
+        for part in x.chunk(here):
+            mean, var = x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])  # with momentum 1 they become the part's own
+            outputs.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
+            means.append(mean)
+            variances.append(var)
+        self._move(all_reduce_mean(torch.stack(means).mean(0)), all_reduce_mean(torch.stack(variances).mean(0)))
+        return torch.cat(outputs)
+
     @torch.no_grad()
     def _follow(self, mean: Tensor, var: Tensor, count: int) -> None:
+        self._move(mean, var * count / max(count - 1, 1))
+
+    def _move(self, mean: Tensor, unbiased_var: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
         rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(var * count / max(count - 1, 1), rate)
+        self.running_var.lerp_(unbiased_var, rate)
+
+
+def split_norms(module: nn.Module, groups: int) -> None:
+    """Gives every batch norm in `module` that number of groups; the statistics of a device's share, on any number of devices.
+
+    Together with a shuffled batch this is MoCo's shuffling batch norm (He et al. 2020, section 3.3): shuffling alone changes nothing
+    where one statistic covers the batch."""
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.groups = groups

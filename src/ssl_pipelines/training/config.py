@@ -62,10 +62,12 @@ class RunConfig(Config):
                 f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
             )
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
+        own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
+        own.check_run(checked.batch_size, backbone)
         return cls(
             method=name,
-            method_config=configs.get(name) or method_config(name, None),
-            backbone=resolved_backbone(name, _block(parameters, "backbone")),
+            method_config=own,
+            backbone=backbone,
             pretrain=checked,
             seed=seed,
         )

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_pipelines.distributed import AveragedBackward, rank
+from ssl_pipelines.distributed import AveragedBackward, gather_rows, rank, world_size
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.training.feed import Feed
@@ -19,6 +20,9 @@ from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_s
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.watch import Stopped
 from ssl_pipelines.views import plain_view
+
+
+EMBED_BATCH = 512  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +124,19 @@ class Loop:
                 optimizer.state.pop(parameter, None)
 
     @torch.no_grad()
-    def embed(self) -> Tensor:
-        """(N, D) of the whole training set in evaluation mode, on the CPU."""
+    def embed(self, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """`function` (None: `encode`) of the whole training set, (N, D) in evaluation mode, on the CPU. Every rank does its share."""
+        function, total = function or self.method.encode, len(self.feed.ids)
+        share = -(-total // world_size())
+        mine = self.feed.ids[(rank() * share + np.arange(share)).clip(max=total - 1)]
         self.method.eval()
         parts = []
-        for start in range(0, len(self.feed.ids), 512):
-            pixels = self.feed.store.gather(self.feed.ids[start : start + 512]).fields["image"]
-            parts.append(
-                self.method.encode(plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)).float().cpu()
-            )
+        for start in range(0, share, EMBED_BATCH):
+            pixels = self.feed.store.gather(mine[start : start + EMBED_BATCH]).fields["image"]
+            views = plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)
+            parts.append(function(views).float().cpu())
         self.method.train()
-        return torch.cat(parts)
+        return gather_rows(torch.cat(parts))[:total]
 
     def state(self) -> dict:
         """All that a step depends on: weights, buffers, optimizers, the epoch's sampling."""

@@ -16,6 +16,7 @@ from ssl_pipelines.methods.base import Method, Parts
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.networks.build import build_encoder
 from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.momentum import follow
 from ssl_pipelines.training.checkpoints import load_weights
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
@@ -29,9 +30,9 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
     assert plan.size is not None
     size = plan.size
 
-    def encoder(channels: int | None = None, width: float = 1.0) -> Encoder:
+    def encoder(channels: int | None = None, width: float = 1.0, **changes: Any) -> Encoder:
         channels = channels or data["channels"]
-        made = build_encoder(config.backbone, channels, size, width)
+        made = build_encoder(config.backbone.model_copy(update=changes), channels, size, width)
         if channels == len(data["mean"]):
             made.set_statistics(data["mean"], data["std"])
         return made
@@ -39,6 +40,7 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
     cls = method_class(config.method)
     if "rgb" in cls.needs and data["channels"] != 3:
         raise InputError(f"method={config.method!r} needs color images; this store has {data['channels']} channel(s)")
+    config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
         return cls(config.method_config.model_copy(update={"views": plan}), Parts(encoder, data["num_samples"], size))
@@ -48,12 +50,12 @@ def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int
     """config.json: enough to rebuild the method, and what was done."""
     plan = method.config.views
     drawn = steps * config.pretrain.batch_size
-    encoder = sum(p.numel() for p in method.encoder.parameters())
+    encoder = sum(p.numel() for name in method.encoders for p in method.get_submodule(name).parameters())
     return {
         "schema_version": SCHEMA_VERSION,
         "parameters": config.dump(),
         "data": data,
-        "backbone": {"name": config.backbone.name, "dim": method.encoder.dim, "pooling": method.pooling, "parameters": encoder},
+        "backbone": {"name": config.backbone.name, "dim": method.dim, "pooling": method.pooling, "parameters": encoder},
         "image_size": method.image_size,
         "judged_at": method.judged_at,
         "steps": steps,
@@ -66,7 +68,7 @@ def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int
 def save_weights(method: Method, folder: Path) -> None:
     """encoder.safetensors: all that `encode` needs; method.safetensors: the rest."""
     state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
-    encoder = {key: value for key, value in state.items() if key.startswith("encoder")}
+    encoder = {key: value for key, value in state.items() if key.split(".")[0] in method.encoders}
     rest = {key: value for key, value in state.items() if key not in encoder}
     for name, part in (("encoder", encoder), ("method", rest)):
         with new_file(folder / f"{name}.safetensors") as partial:
@@ -127,13 +129,13 @@ def init_from(method: Method, source: str) -> None:
         raise InputError(f"pretrain.init_from={source!r} {found}; allowed: a model folder or a .safetensors file")
     weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
     load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
+    follow(method.followers(), momentum=0.0)
 
 
 class _Holder(torch.nn.Module):
-    """A method's encoders alone, under their own names."""
+    """What `encode` uses of a method, alone, under its own names."""
 
     def __init__(self, method: Method):
         super().__init__()
-        for name, module in method.named_children():
-            if name.startswith("encoder"):
-                self.add_module(name, module)
+        for name in method.encoders:
+            self.add_module(name, method.get_submodule(name))

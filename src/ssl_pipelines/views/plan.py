@@ -101,3 +101,13 @@ def two_views(recipe: ViewRecipe) -> ViewPlan:
 
 def one_view(recipe: ViewRecipe) -> ViewPlan:
     return ViewPlan(groups={"global": ViewGroup(recipe=recipe)})
+
+
+def view_pair(first: ViewRecipe, second: ViewRecipe) -> ViewPlan:
+    """Two views of different recipes: groups "first" and "second", a view each."""
+    return ViewPlan(groups={"first": ViewGroup(recipe=first), "second": ViewGroup(recipe=second)})
+
+
+# Grill et al. 2020, arXiv:2006.07733, appendix B: less saturation, and one view in five solarized in the second. No blur at 32 px.
+BYOL_FIRST = ViewRecipe(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2)
+BYOL_SECOND = BYOL_FIRST.model_copy(update={"solarize": 0.2})

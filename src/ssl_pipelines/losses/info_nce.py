@@ -1,0 +1,26 @@
+"""InfoNCE: which of the candidates is the positive?"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_pipelines.distributed import gather_rows, rank
+
+
+def info_nce(positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """mean_b -log exp(p_b / t) / (exp(p_b / t) + sum_m exp(n_bm / t)): scores (B,) and (B, M) -> ().
+
+    van den Oord et al. 2018, arXiv:1807.03748, eq. 4; He et al. 2020 (MoCo), arXiv:1911.05722, eq. 1, where the scores are cosines."""
+    logits = torch.cat([positive.unsqueeze(1), negatives], 1) / temperature  # (B, 1 + M)
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+
+
+def in_batch_info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """mean_b -log exp(<q_b, k_b> / t) / sum_j exp(<q_b, k_j> / t), j over the keys of all ranks.   unit rows (B, D), (B, D) -> ().
+
+    One direction; MoCo v3 sums both, CLIP averages them."""
+    logits = queries @ gather_rows(keys).T / temperature  # (B, W B)
+    row = torch.arange(len(queries), device=queries.device) + rank() * len(queries)
+    return F.cross_entropy(logits, row)

@@ -1,0 +1,32 @@
+"""Noise-contrastive estimation against a memory bank: is this row the image's own, or noise?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_pipelines.distributed import all_reduce_mean
+
+
+def nce(positive: Tensor, negatives: Tensor, log_normalizer: Tensor, num_samples: int, temperature: float) -> Tensor:
+    """mean_b -log h(s_b) - sum_m log(1 - h(s_bm)),  h(s) = P / (P + M / N),  P = exp(s / t) / Z.   (B,), (B, M), () -> ().
+
+    The noise is uniform over N rows and M draws of it stand against each positive; log Z is given. Both logarithms are taken of
+    sums, never of 1 - h, which float32 rounds to 0. Gutmann & Hyvarinen 2010; Wu et al. 2018, arXiv:1805.01978, eqs. 4 to 7."""
+    log_noise = math.log(negatives.shape[1] / num_samples)
+    log_p, log_q = positive / temperature - log_normalizer, negatives / temperature - log_normalizer
+    # log h = -softplus(log_noise - log P), log(1 - h) = -softplus(log P - log_noise)
+    return (F.softplus(log_noise - log_p) + F.softplus(log_q - log_noise).sum(1)).mean()
+
+
+@torch.no_grad()
+def log_normalizer(positive: Tensor, negatives: Tensor, num_samples: int, temperature: float) -> Tensor:
+    """log Z, Z = N times the mean of exp(s / t) over all ranks' scores, positives included. (B,), (B, M) -> ().
+
+    Wu et al. 2018, section 3.2: estimated once, from the first batch, and constant ever after."""
+    scores = torch.cat([positive.unsqueeze(1), negatives], 1).double() / temperature
+    mean: Tensor = all_reduce_mean(scores.exp().mean())
+    return (num_samples * mean).log().to(positive)
