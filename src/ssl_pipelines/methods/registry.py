@@ -30,9 +30,25 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "clusterfit": Entry(
+        "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
+    ),
+    "feature_distillation": Entry(
+        "distillation.feature_distillation",
+        "FeatureDistillation",
+        "Wei et al., 2022, arXiv:2205.14141",
+        "a finished run as teacher",
+    ),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
+    "simclr_v2": Entry("contrastive.simclr_v2", "SimCLRv2", "Chen et al., NeurIPS 2020, arXiv:2006.10029"),
+    "simclr_v2_distill": Entry(
+        "contrastive.simclr_v2_distill",
+        "SimCLRv2Distill",
+        "Chen et al., NeurIPS 2020, arXiv:2006.10029",
+        "a fine-tuned run as teacher",
+    ),
 }
 
 
@@ -42,7 +58,13 @@ PLAIN_OPTIMIZERS = {
     "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
     "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
 }
-READ_BY = {"stem": RESNETS, "width": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
+READ_BY = {
+    "stem": RESNETS,
+    "width": RESNETS,
+    "patch_size": tuple(VITS),
+    "depth": tuple(VITS),
+    "positions": tuple(VITS),
+}  # keys of `backbone`
 
 
 def module_of(name: str) -> str:

@@ -31,11 +31,15 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
         return ResNet(config.name, in_channels, small_stem=small, width=config.width * width)
     if config.name in VITS:
+        from ssl_pipelines.networks.relative import RelativeViT
         from ssl_pipelines.networks.vit import ViT
 
         dim, depth, heads = VITS[config.name]
         dim = round(dim * width / (4 * heads)) * 4 * heads
-        return ViT(in_channels, dim, config.depth or depth, heads, config.patch_size, drop_path=config.drop_path)
+        sizes = (in_channels, dim, config.depth or depth, heads, config.patch_size)
+        if config.positions == "relative":
+            return RelativeViT(*sizes, grid=image_size // config.patch_size, drop_path=config.drop_path)
+        return ViT(*sizes, drop_path=config.drop_path)
     from ssl_pipelines.networks.timm_encoder import TimmEncoder
 
     return TimmEncoder(config.name, in_channels, image_size, config.drop_path)
