@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts import InputError, new_folder
 from ssl_pipelines.data import Sampler, Store
 from ssl_pipelines.evaluation.config import FinetuneConfig
 from ssl_pipelines.evaluation.frame import Frame
@@ -19,7 +20,7 @@ from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all, write_scores
 from ssl_pipelines.methods.base import ParamGroup
 from ssl_pipelines.methods.classifier import Classifier
-from ssl_pipelines.training.model import load_method, random_method
+from ssl_pipelines.training.model import load_method, random_method, read_description, save_classifier
 from ssl_pipelines.training.optim import build_optimizer, clip_gradients, set_schedules
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
@@ -28,22 +29,30 @@ from ssl_pipelines.views.plain import plain_view
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan
 
 ROOM = "finetune"
+NETWORK = "finetuned"
 TEST_BATCH = 512
 
 
 def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtime: RuntimeConfig, out: Path) -> list[Score]:
-    """Writes finetune.json and finetune.predictions.parquet into `out`. The last weights are scored, once. Raises NotApplicable
+    """Writes finetune.json, finetune.predictions.parquet and the fine-tuned network (a model folder with a classifier, finetuned/)
+    into `out`. The last weights are scored, once. Raises NotApplicable
     where labels are missing, InputError where the loss is no longer a number."""
     frame, device = Frame.of(Store.open(store), seed, ROOM), set_up(runtime)
     steps = -(-config.images_seen // min(config.batch_size, len(frame.both)))
-    answers = {}
+    answers: dict[str, Outcome] = {}
     with progress(ROOM, 2 * steps, "steps") as advance:
         for name, build in (("trained", load_method), ("from_scratch", partial(random_method, seed=seed))):
             network = Classifier(build(model), len(frame.store.classes), derive(seed, "finetune/head")).to(device)
             train(network, frame, config, seed, steps, advance)
+            if name == "trained":
+                tuned = network
             answers[name] = Outcome(predict(network, frame.store, frame.test), f"{_protocol(config, frame, steps)}; {_START[name]}")
     labels = frame.store.labels(frame.test)
     scores = score_all(ROOM, answers["trained"], {"from_scratch": [answers["from_scratch"]]}, labels, seed, frame.describe())
+    with new_folder(out / NETWORK) as folder:
+        save_classifier(tuned, read_description(model), len(frame.both), folder)
+        if (model / "provenance.json").is_file():
+            shutil.copy2(model / "provenance.json", folder / "provenance.json")
     write_scores(out, ROOM, scores, frame.test, labels, answers["trained"].predictions)
     return scores
 

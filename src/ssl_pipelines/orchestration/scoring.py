@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssl_pipelines.artifacts import Artifact, Record, new_file, write_json
+from ssl_pipelines.artifacts import Artifact, Record, new_file, new_folder, write_json
 from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.orchestration.freshness import make
@@ -61,6 +61,9 @@ def _write_nothing(folder: Path, name: str, reason: str) -> None:
     empty = pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64")
     with new_file(folder / f"{name}.predictions.parquet") as partial:
         empty.to_parquet(partial, index=False)
+    for network in (part for part in ROOMS[name].outputs if "." not in part):  # none was trained
+        with new_folder(folder / network):
+            pass
     write_json(folder / f"{name}.json", [])
     with new_file(folder / f"{name}.skipped.txt") as partial:
         partial.write_text(reason + "\n", encoding="utf-8")

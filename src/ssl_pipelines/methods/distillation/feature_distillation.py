@@ -55,9 +55,7 @@ class FeatureDistillation(Method):
 
     @classmethod
     def fitted(cls, config: Any, upstream: Mapping[str, nn.Module]) -> Any:
-        encoder = only_encoder(upstream["teacher"])
-        size = upstream["teacher"].image_size
-        found = encoder.map(torch.zeros(1, encoder.in_channels, size, size)).shape[1]  # type: ignore[arg-type]
+        found, *_ = map_shape(only_encoder(upstream["teacher"]), int(upstream["teacher"].image_size))  # type: ignore[arg-type]
         if config.target_dim not in (None, found):
             raise InputError(
                 f"methods.feature_distillation.target_dim={config.target_dim} is refused: the teacher's features have {found}"
@@ -68,14 +66,12 @@ class FeatureDistillation(Method):
         super().__init__(config, parts)
         self.encoder = parts.build_encoder(positions="relative")
         self.tokens = False  # of the class token there is one where both are ViTs
-        probe = torch.zeros(1, self.encoder.in_channels, parts.image_size, parts.image_size)
-        width = self.encoder.eval().map(probe).shape[1]
-        self.encoder.train()
+        width, *ours = map_shape(self.encoder, parts.image_size)
         self.predictor = nn.Linear(width, config.target_dim or width)
         if "teacher" in parts.upstream:
             teacher = only_encoder(parts.upstream["teacher"])
             self.tokens = isinstance(teacher, ViT) and isinstance(self.encoder, ViT)
-            ours, theirs = (encoder.map(probe).shape[2:] for encoder in (self.encoder, teacher))
+            _, *theirs = map_shape(teacher, parts.image_size)
             if ours != theirs:
                 shown = [" x ".join(map(str, shape)) for shape in (ours, theirs)]
                 raise InputError(
@@ -99,3 +95,12 @@ def only_encoder(teacher: Any) -> Encoder:
             f"pretrain.upstream.teacher of method {teacher.config.name!r} has no single encoder whose features could be predicted"
         )
     return found[0]
+
+
+@torch.no_grad()
+def map_shape(encoder: Encoder, size: int) -> tuple[int, ...]:
+    """(D, h, w) of the last feature map for images of `size` px. Leaves the encoder as it was."""
+    training = encoder.training
+    shape = encoder.eval().map(torch.zeros(1, encoder.in_channels, size, size, device=encoder.mean.device)).shape[1:]
+    encoder.train(training)
+    return tuple(shape)
