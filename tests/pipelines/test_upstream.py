@@ -69,12 +69,15 @@ REFUSED = {
     f"{STUDENT}nowhere": ("nowhere", "no model folder"),
     f"{STUDENT}{'0' * 32}": ("no such run",),
     f"{STUDENT}models:/encoder@champion": ("no such model",),
-    f"{STUDENT}data/06_models": ("where this training will put its own model", "MLflow run id"),
+    f"{STUDENT}data/06_models": ("where this project's next model will lie", "from MLflow"),
+    f"{STUDENT}data/07_model_output/finetuned": ("where this project's next model will lie", "/finetuned"),
+    "method=simclr_v2_distill,pretrain.upstream.teacher=teacher": ("not fine-tuned", "runs:/<id>/finetuned"),
 }
 
 
 @pytest.mark.parametrize("params", REFUSED)
 def test_what_is_not_there_is_refused_in_one_line(finished, refused, params):
+    shutil.copytree(finished.root / "data/06_models", finished.root / "teacher")
     message = refused(lambda: finished.run("--pipeline=pretrain", params=params))
     for part in REFUSED[params]:
         assert part in message, message
@@ -82,9 +85,13 @@ def test_what_is_not_there_is_refused_in_one_line(finished, refused, params):
 
 
 def test_from_fine_tuning_to_the_student(finished):
-    finished.run("--pipeline=pretrain", params="method=simclr_v2_distill,pretrain.upstream.teacher=data/07_model_output/finetuned")
+    teacher = provenance(finished)["mlflow_run_id"]
+    student = f"method=simclr_v2_distill,pretrain.upstream.teacher=runs:/{teacher}/finetuned"
+    finished.run("--pipeline=report", params=student)
     known = provenance(finished)["upstream"]["teacher"]
     assert known["labels_seen"] > 300
-    finished.run("--pipeline=report", params="method=simclr_v2_distill,pretrain.upstream.teacher=data/07_model_output/finetuned")
-    metrics = json.loads((finished.root / "data/08_reporting/metrics.json").read_text())
-    assert metrics["method"] == "simclr_v2_distill"
+    assert known["mlflow_run_id"] == teacher
+    page = (finished.root / "data/08_reporting/report.html").read_text()
+    assert f"trained on {known['labels_seen']} labels" in page
+    finished.run("--pipeline=finetune", params=student)  # the student's own fine-tuning is not its teacher
+    assert "pretrain: up to date" in finished.lines

@@ -75,6 +75,10 @@ class Tracker:
     def file(self, path: Path, folder: str | None = None) -> None:
         self.client.log_artifact(self._open(), str(path), folder)
 
+    def folder(self, path: Path, name: str) -> None:
+        """All files of a folder, below `name`: runs:/<id>/<name>."""
+        self.client.log_artifacts(self._open(), str(path), name)
+
     def dataset(self, name: str, digest: str, source: str, profile: str) -> None:
         """The data set as MLflow knows it, shown in the UI beside the run."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -99,9 +103,9 @@ class Tracker:
 
         try:
             if not given.startswith("models:/"):
-                run_id = given.removeprefix("runs:/").partition("/")[0]
+                run_id, _, path = given.removeprefix("runs:/").partition("/")
                 run = self._find(run_id)
-                uri = None if run is None else run.data.tags.get("model_uri")
+                uri = None if run is None else f"runs:/{run_id}/{path}" if path else run.data.tags.get("model_uri")
                 if uri is None:
                     what = "no such run" if run is None else "a run without a finished model"
                     raise InputError(f"{key}: {what} in {self.uri}")

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import InputError, new_folder, read_json
+from ssl_pipelines.evaluation.finetune import NETWORK
 from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.training.upstream import facts
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-ALLOWED = "allowed: a model folder, an MLflow run id, models:/<name>@<alias>, models:/<name>/<version>"
+ALLOWED = "allowed: a model folder, an MLflow run id, models:/<name>@<alias>, models:/<name>/<version>, runs:/<id>/finetuned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,23 @@ def _find(key: str, given: str, tracker: Tracker | None) -> Upstream:
             raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
         note = folder / "provenance.json"
         known = read_json(note).get("mlflow_run_id") if note.is_file() else None
-        if folder.resolve() == (project_root() / ROOMS["pretrain"].folder).resolve():
-            instead = f"its MLflow run id {known}" if known else "a copy of it"
-            raise InputError(f"{key} is where this training will put its own model: give {instead} instead")
+        instead = _our_own(folder, known)
+        if instead:
+            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
         return Upstream(given, folder, facts(folder), known)
     if tracker is None:
         raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
     uri, run_id = tracker.model_of(key, given)
     folder = _fetched(key, uri, tracker)
     return Upstream(given, folder, facts(folder), run_id)
+
+
+def _our_own(folder: Path, run_id: str | None) -> str | None:
+    """For a folder that the rooms write themselves, so that a student would take its teacher's place: what to give instead."""
+    for room, below, uri in ((ROOMS["pretrain"], "", "{}"), (ROOMS["finetune"], NETWORK, "runs:/{}/" + NETWORK)):
+        if folder.resolve() == (project_root() / room.folder / below).resolve():
+            return f"{uri.format(run_id)} (from MLflow), or a copy of it," if run_id else "a copy of it"
+    return None
 
 
 def _fetched(key: str, uri: str, tracker: Tracker) -> Path:

@@ -52,8 +52,8 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
             raise InputError(f"{key} is no model folder: config.json is missing there")
         if cls.upstream_is == "classifier" and not (folder / HEAD).is_file():
             raise InputError(
-                f"{key} is not fine-tuned: method={config.method!r} needs a classifier, as the finetune room leaves it in "
-                "data/07_model_output/finetuned"
+                f"{key} is not fine-tuned: method={config.method!r} needs a classifier, "
+                "as the finetune room leaves it: runs:/<id>/finetuned"
             )
         model = load_classifier(folder) if cls.upstream_is == "classifier" else load_method(folder)
         method = model.method if isinstance(model, Classifier) else model
