@@ -21,7 +21,6 @@ from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.watch import Stopped
 from ssl_pipelines.views import plain_view
 
-
 EMBED_BATCH = 512  # images
 
 
