@@ -28,7 +28,8 @@ def follow(pairs: Iterable[tuple[nn.Module, nn.Module]], momentum: float) -> Non
         for copied, original in pairs
         for mine, theirs in zip(copied.parameters(), original.parameters(), strict=True)
     ]
-    torch._foreach_lerp_([mine for mine, _ in both], [theirs for _, theirs in both], 1 - momentum)
+    if both:
+        torch._foreach_lerp_([mine for mine, _ in both], [theirs for _, theirs in both], 1 - momentum)
 
 
 def cosine_momentum(start: float, fraction: float) -> float:
