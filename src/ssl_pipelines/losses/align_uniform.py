@@ -16,7 +16,7 @@ from ssl_pipelines.losses.precision import full_precision
 def alignment(z1: Tensor, z2: Tensor, alpha: float = 2.0) -> Tensor:
     """mean_i |z1_i - z2_i|^alpha of unit rows.   (B, D), (B, D) -> () in [0, 2^alpha].
 
-    Wang & Isola 2020, arXiv:2005.10242, eq. 7."""
+    Wang & Isola 2020, arXiv:2005.10242, section 4.1."""
     squared = (F.normalize(z1, dim=1) - F.normalize(z2, dim=1)).square().sum(1)
     least = torch.finfo(squared.dtype).tiny  # alpha below 2 has an infinite slope at 0
     return squared.clamp(min=least).pow(alpha / 2).mean()
@@ -26,7 +26,7 @@ def alignment(z1: Tensor, z2: Tensor, alpha: float = 2.0) -> Tensor:
 def uniformity(z: Tensor, t: float = 2.0) -> Tensor:
     """log mean_{i != j} exp(-t |z_i - z_j|^2) of the unit rows of all ranks.   (B, D) -> () in [-4 t, 0]; 0 where all are the same.
 
-    Pairs of a row with itself are left out. Wang & Isola 2020, arXiv:2005.10242, eq. 8."""
+    Pairs of a row with itself are left out. Wang & Isola 2020, arXiv:2005.10242, section 4.1."""
     z = F.normalize(z, dim=1)
     keys = gather_rows(z)  # (N, D)
     row = torch.arange(len(z), device=z.device) + rank() * len(z)

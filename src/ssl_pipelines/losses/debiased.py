@@ -17,7 +17,7 @@ def debiased(z1: Tensor, z2: Tensor, temperature: float, positive_prior: float) 
     """mean_i -log exp(s+) / (exp(s+) + M g),  g = max( (mean_- exp(s) - eta exp(s+)) / (1 - eta), exp(-1 / t) ).   (B, D), (B, D) -> ().
 
     s = cosine / t, over 2B rows; M = 2N - 2 negatives; eta = `positive_prior`, the chance that a negative is of the row's own class;
-    0 gives NT-Xent. One positive, the other view. Chuang et al. 2020, arXiv:2007.00224, eqs. 7 and 8."""
+    0 gives NT-Xent. One positive, the other view. Chuang et al. 2020, arXiv:2007.00224, section 4."""
     p = pairs(z1, z2)
     log_mean = logsumexp_where(p.similarity / temperature, p.negative) - math.log(p.num_negatives)
     return corrected(p.positive_similarity / temperature, log_mean, p.num_negatives, temperature, positive_prior)

@@ -13,7 +13,7 @@ def flat_nce(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """mean_i exp(v_i - sg(v_i)),  v_i = log sum_- exp((s_j - s+) / t).   (B, D), (B, D) -> (), always 1: log NT-Xent beside it.
 
     The gradient is that of mean v: NT-Xent's of each row, divided by 1 - p of its positive, which float32 loses where p rounds to 1.
-    Chen et al. 2021, arXiv:2107.01152, eqs. 7 to 9. Raises ValueError for a single image, which has no negatives."""
+    Chen et al. 2021, arXiv:2107.01152, section 3. Raises ValueError for a single image, which has no negatives."""
     p = pairs(z1, z2)
     if p.num_negatives == 0:
         raise ValueError("flat_nce needs 2 images at least: a single one has no negatives")

@@ -15,7 +15,7 @@ def hard_negative(z1: Tensor, z2: Tensor, temperature: float, positive_prior: fl
 
     s = cosine / t over the negatives j, k; gradients enter the weights. beta is an exponent, as in the text's q_beta and the authors'
     code; as the factor that the printed pseudocode has, 0 would erase all negatives where it gives the debiased loss here.
-    Robinson et al. 2021, arXiv:2010.04592, eqs. 3 to 5."""
+    Robinson et al. 2021, arXiv:2010.04592, section 3."""
     p = pairs(z1, z2)
     s, negative = p.similarity / temperature, p.negative
     log_mean = logsumexp_where((1 + beta) * s, negative) - logsumexp_where(beta * s, negative)

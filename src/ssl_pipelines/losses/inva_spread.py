@@ -17,7 +17,7 @@ def inva_spread(plain: Tensor, augmented: Tensor, temperature: float) -> Tensor:
 
     P(i|x^_i) = exp(f_i f^_i / t) / sum_k exp(f_k f^_i / t), P(i|x_j) = exp(f_i f_j / t) / sum_k exp(f_k f_j / t); f are the unit rows of
     plain images, f^ of augmented ones, k goes over the images of all ranks, in the second sum j itself included.
-    Ye et al. 2019, arXiv:1904.03436, eqs. 2, 3 and 5, divided by the batch. log(1 - P) is taken as a difference of two logarithms of
+    Ye et al. 2019, arXiv:1904.03436, section 3.2, divided by the batch. log(1 - P) is taken as a difference of two logarithms of
     sums, since 1 - P rounds to 0."""
     f, f_aug = F.normalize(plain, dim=1), F.normalize(augmented, dim=1)
     keys = gather_rows(f)  # (N, D)

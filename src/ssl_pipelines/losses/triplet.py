@@ -21,7 +21,7 @@ def semi_hard_triplet(z1: Tensor, z2: Tensor, margin: float) -> Tensor:
 
     n is the nearest of the negatives that are farther than the positive, those that the paper calls semi-hard once they are within
     the margin; where none is farther, it is the farthest of all. The mean over all triplets would fade as most are satisfied.
-    Schroff et al. 2015, arXiv:1503.03832, eq. 3 and section 3.2."""
+    Schroff et al. 2015, arXiv:1503.03832, sections 3.1 and 3.2."""
     positive, others, negative = _squared_distances(z1, z2)
     farther = negative & (others > positive.unsqueeze(1))
     nearest_farther = others.masked_fill(~farther, torch.inf).amin(1)
@@ -36,7 +36,7 @@ def batch_hard_triplet(z1: Tensor, z2: Tensor, margin: float, form: Literal["hin
     """mean_a [ |a - p| - min_n |a - n| + margin ]_+, unit rows, all 2B as anchors.   (B, D), (B, D) -> ().
 
     With two views an image the farthest positive is the other one. The distance is not squared. `softplus`: log(1 + exp(.)) without
-    a margin, in place of the hinge. Hermans et al. 2017, arXiv:1703.07737, eq. 5 and section 2.3."""
+    a margin, in place of the hinge. Hermans et al. 2017, arXiv:1703.07737, section 2."""
     positive, others, negative = _squared_distances(z1, z2)
     nearest = others.masked_fill(~negative, torch.inf).amin(1)
     gap = positive.clamp(min=LEAST).sqrt() - nearest.clamp(min=LEAST).sqrt()  # (2B,)
@@ -45,8 +45,8 @@ def batch_hard_triplet(z1: Tensor, z2: Tensor, margin: float, form: Literal["hin
 
 def _squared_distances(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """To the other view (2B,), to all views (2B, 2N), and which of those are negatives (2B, 2N)."""
-    if len(z1) < 2 and len(pairs(z1, z2).similarity[0]) == 2:
-        raise ValueError("a triplet needs a negative: 2 images at least")
     p = pairs(z1, z2)
+    if p.num_negatives == 0:
+        raise ValueError("a triplet needs 2 images at least: a single one has no negatives")
     squared = 2 - 2 * p.similarity
     return squared.gather(1, p.positive.unsqueeze(1)).squeeze(1), squared, p.negative
