@@ -40,7 +40,9 @@ def test_identity_similarity_at_scale_s():
 
 def test_at_a_fixed_temperature_it_is_symmetric_info_nce(views):
     z1, z2 = (torch.tensor(z) for z in views)
-    assert clip(z1, z2, -torch.tensor(0.07, dtype=torch.float64).log()).item() == pytest.approx(symmetric_info_nce(z1, z2, 0.07).item())
+    assert clip(z1, z2, -torch.tensor(0.07, dtype=torch.float64).log()).item() == pytest.approx(
+        symmetric_info_nce(z1, z2, 0.07).item()
+    )
 
 
 def test_the_scale_has_a_gradient_also_at_its_bound(views):

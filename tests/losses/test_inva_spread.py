@@ -69,7 +69,7 @@ def test_a_common_rotation_changes_nothing_but_the_views_have_their_parts():
     z1, z2 = (torch.tensor(z) for z in views())
     turn, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
     assert inva_spread(z1 @ turn, z2 @ turn, T).item() == pytest.approx(inva_spread(z1, z2, T).item(), rel=1e-10)
-    assert inva_spread(z2, z1, T).item() != pytest.approx(inva_spread(z1, z2, T).item(), rel=1e-3)
+    assert inva_spread(z2, z1, T).item() != pytest.approx(inva_spread(z1, z2, T).item(), rel=1e-5)
 
 
 def test_an_image_taken_for_another_is_finite_in_float32():

@@ -53,7 +53,11 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
         own = group.config or config
         assert own.name == config.name, "an optimizer is of one kind; name another one in ParamGroup.optimizer"
         # Plain values, so that a checkpoint can hold them.
-        marks = {"schedule": group.schedule, "lr_factor": group.lr_factor, "own": own.model_dump(mode="json") if group.config else None}
+        marks = {
+            "schedule": group.schedule,
+            "lr_factor": group.lr_factor,
+            "own": own.model_dump(mode="json") if group.config else None,
+        }
         for decays in (True, False):
             params = [p for p in group.module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
             if params:
