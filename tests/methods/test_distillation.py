@@ -29,7 +29,7 @@ def mean_cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def gradients(method, loss: torch.Tensor) -> torch.Tensor:
-    found = torch.autograd.grad(loss, [p for p in method.encoder.parameters()])
+    found = torch.autograd.grad(loss, list(method.encoder.parameters()))
     return torch.cat([grad.flatten() for grad in found])
 
 
@@ -103,7 +103,7 @@ def test_byols_target_has_no_gradient_and_follows_in_closed_form(digits):
 
 
 def test_byols_target_keeps_its_own_batch_statistics(digits):
-    loop, method, batch = ready("byol", digits)
+    _, method, batch = ready("byol", digits)
     method.loss(batch, CLOCK)
     before = method.target_encoder.stem[1].running_mean.clone()
     method.after_step([], Clock(0, 8, 0))

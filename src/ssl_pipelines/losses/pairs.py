@@ -22,7 +22,7 @@ class Pairs(NamedTuple):
     def negative(self) -> Tensor:
         """(2B, 2N) bool: the 2N - 2 views of other images."""
         others = torch.ones_like(self.similarity, dtype=torch.bool)
-        return others.scatter(1, torch.stack([self.positive, self.own], 1), False)  # noqa: FBT003
+        return others.scatter(1, torch.stack([self.positive, self.own], 1), False)
 
     @property
     def num_negatives(self) -> int:
