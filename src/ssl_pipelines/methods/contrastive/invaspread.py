@@ -2,8 +2,8 @@
 
 The embedding of `embedding_dim` channels is what is evaluated, as in the paper.
 
-Differs: `form: code` is what the authors' repository minimizes (two augmented views, every one asked in turn, keys without gradient);
-the default is the paper's equation, divided by the batch, with a plain view and an augmented one.
+Differs: the paper's equation is divided by the batch. `form: code` is what the authors' repository minimizes: all 2B rows asked in turn,
+their keys without gradient; it also augments both views (`views.groups.plain.recipe`).
 """
 
 from __future__ import annotations
