@@ -45,6 +45,7 @@ class ParamGroup:
     optimizer: str = "main"
     config: OptimizerConfig | None = None  # None: the run's
     schedule: Literal["run", "constant"] = "run"
+    lr_factor: float = 1.0  # times the learning rate that it would have
     frozen_epochs: int = 0  # their gradients are None so long
     reset_each_epoch: bool = False
 

@@ -51,6 +51,8 @@ class MethodConfig(Config):
 
     free_counts: ClassVar[tuple[str, ...]] = ()  # groups of views whose number may be changed: SwAV's "local"
 
+    chosen_first: ClassVar[tuple[str, ...]] = ()  # keys that defaults of others depend on: `loss`, which brings its temperature
+
     views: ViewPlan
 
     def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:

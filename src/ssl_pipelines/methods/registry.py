@@ -30,9 +30,14 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
+    "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
+    "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
+    "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
+    "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
 }
 
 
@@ -62,7 +67,9 @@ def method_config(name: str, values: dict[str, Any] | None) -> MethodConfig:
     cls = method_class(name).Config
     if values is not None and not isinstance(values, dict):
         raise InputError(f"methods.{name}={values!r}: a block of keys is expected. Allowed keys: {', '.join(cls.model_fields)}")
-    return cls.of(merged(cls(), values or {}), f"methods.{name}")  # type: ignore[call-arg]
+    values = values or {}
+    defaults = cls.of({key: values[key] for key in cls.chosen_first if key in values}, f"methods.{name}")
+    return cls.of(merged(defaults, values), f"methods.{name}")
 
 
 def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerConfig:
