@@ -10,8 +10,10 @@ from torch import nn
 from ssl_pipelines.networks.norm import BatchNorm
 
 
-def mlp(dims: Sequence[int], *, last_norm: bool) -> nn.Sequential:
+def mlp(dims: Sequence[int], *, last_norm: bool, last_affine: bool = True) -> nn.Sequential:
     """Linear layers of `dims`, batch norm and ReLU between them; `last_norm` puts a batch norm on the output too.
+
+    `last_affine=False`: that last one without weight and bias.
 
     A linear layer straight before a batch norm has no bias: its gradient would be zero."""
     layers: list[nn.Module] = []
@@ -20,7 +22,7 @@ def mlp(dims: Sequence[int], *, last_norm: bool) -> nn.Sequential:
         norm = last_norm or not last
         layers.append(nn.Linear(into, out, bias=not norm))
         if norm:
-            layers.append(BatchNorm(out))
+            layers.append(BatchNorm(out, affine=last_affine or not last))
         if not last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
