@@ -30,7 +30,13 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
+    "moco": Entry("contrastive.moco", "MoCo", "He et al., CVPR 2020, arXiv:1911.05722"),
+    "moco_v2": Entry("contrastive.moco_v2", "MoCoV2", "Chen, Fan et al., 2020, arXiv:2003.04297"),
+    "moco_v3": Entry("contrastive.moco_v3", "MoCoV3", "Chen, Xie & He, ICCV 2021, arXiv:2104.02057"),
+    "pic": Entry("contrastive.pic", "PIC", "Cao et al., NeurIPS 2020, arXiv:2006.14618"),
+    "pirl": Entry("contrastive.pirl", "PIRL", "Misra & van der Maaten, CVPR 2020, arXiv:1912.01991"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
 }
