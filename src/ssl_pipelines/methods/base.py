@@ -60,13 +60,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a method is built from. N = number of images that pretraining reads.
+    """What a method is built from. N = number of images that pretraining reads; `batch_size`: of all ranks.
 
     `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block."""
 
     build_encoder: Callable[..., Encoder]
     num_samples: int
     image_size: int
+    batch_size: int
     upstream: Mapping[str, nn.Module] = field(default_factory=dict)
 
 

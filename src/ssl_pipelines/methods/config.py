@@ -61,6 +61,10 @@ class MethodConfig(Config):
     def check_data(self, num_samples: int, channels: int) -> None:
         """Raises InputError where this cannot work with so many training images, or such."""
 
+    def resolved_views(self, store_size: int) -> ViewPlan:
+        """The plan with every size filled in. A method may have sizes of its own where the user gives none."""
+        return self.views.resolved(store_size)
+
     @model_validator(mode="after")
     def _views_that_it_draws(self) -> Self:
         own = type(self).model_fields["views"].default

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 
 def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
     """A fresh method. `data` = {channels, size, mean, std, num_samples} of the store. Weights are a function of `seed`."""
-    plan = config.method_config.views.resolved(data["size"])
+    plan = config.method_config.resolved_views(data["size"])
     assert plan.size is not None
     size = plan.size
 
@@ -43,7 +43,8 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
     config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
-        return cls(config.method_config.model_copy(update={"views": plan}), Parts(encoder, data["num_samples"], size))
+        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size)
+        return cls(config.method_config.model_copy(update={"views": plan}), parts)
 
 
 def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int) -> dict[str, Any]:
