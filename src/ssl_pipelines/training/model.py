@@ -17,6 +17,7 @@ from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.networks.build import build_encoder
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.momentum import follow
+from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.training.checkpoints import load_weights
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
@@ -113,13 +114,16 @@ def load_method(folder: Path) -> Method:
     body = read_description(folder)
     method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=0)
     load_weights(method, read_weights(folder, "encoder", "method"), str(folder))
+    split_norms(method, 1)  # here and below: a device's share of the batch matters to pretraining alone
     return method.eval()
 
 
 def random_method(folder: Path, seed: int) -> Method:
     """The same architecture with fresh weights of `seed`, in training mode: the baseline, and what fine-tuning from scratch starts from."""
     body = read_description(folder)
-    return build_method(RunConfig.load(body["parameters"]), body["data"], seed=derive(seed, "baseline") % 2**31)
+    method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=derive(seed, "baseline") % 2**31)
+    split_norms(method, 1)
+    return method
 
 
 def init_from(method: Method, source: str) -> None:
