@@ -30,10 +30,18 @@ PROCESSES.set_forkserver_preload(
 )
 
 
+# What is scaled to tens of thousands of images does not fit into a few hundred.
+FEW: dict[str, dict[str, Any]] = {
+    "deepcluster": {"num_clusters": 12},
+    "deepcluster_v2": {"num_prototypes": 12},
+    "swav": {"num_prototypes": 24, "queue_size": 32},
+}
+
+
 def small_config(name: str, **changes: Any) -> RunConfig:
     """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
     thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
-    values: dict[str, Any] = {"method": name, "backbone": thin, "pretrain": {"images_seen": 128, "batch_size": 16}, "seed": 3}
+    values: dict[str, Any] = {"method": name, "methods": {name: FEW.get(name, {})}, "backbone": thin, "pretrain": {"images_seen": 128, "batch_size": 16}, "seed": 3}
     return RunConfig.resolve(deep_merge(values, changes))
 
 

@@ -1,0 +1,1 @@
+"""Methods that predict one view's embedding from another's, without negatives."""
