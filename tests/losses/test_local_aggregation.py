@@ -53,4 +53,6 @@ def test_without_a_close_neighbor_it_is_large_and_pulls_nowhere():
 def test_the_normalizer_cancels():
     scores = torch.randn(3, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     close = scores > 0
-    assert local_aggregation(scores + 2.5, close, 0.2).item() == pytest.approx(local_aggregation(scores, close, 0.2).item(), rel=1e-12)
+    assert local_aggregation(scores + 2.5, close, 0.2).item() == pytest.approx(
+        local_aggregation(scores, close, 0.2).item(), rel=1e-12
+    )

@@ -61,7 +61,9 @@ def test_swav_equals_the_loops(views):
 
 
 def test_uniform_codes_at_equal_scores_cost_log_k():
-    assert swapped_prediction(torch.full((2, 4, 9), 1 / 9), torch.zeros(3, 4, 9), 0.1).item() == pytest.approx(math.log(9), rel=1e-6)
+    assert swapped_prediction(torch.full((2, 4, 9), 1 / 9), torch.zeros(3, 4, 9), 0.1).item() == pytest.approx(
+        math.log(9), rel=1e-6
+    )
 
 
 def test_no_view_is_asked_for_its_own_code():

@@ -19,7 +19,12 @@ def embedded(store) -> dict[str, torch.Tensor]:
         modes.append(loop.method.training)
         return images.flatten(1)
 
-    found = {"encoded": loop.embed(), "pixels": loop.embed(pixels), "mode": torch.tensor(modes), "after": torch.tensor(loop.method.training)}
+    found = {
+        "encoded": loop.embed(),
+        "pixels": loop.embed(pixels),
+        "mode": torch.tensor(modes),
+        "after": torch.tensor(loop.method.training),
+    }
     return found | {"ids": torch.from_numpy(loop.feed.ids)}
 
 
