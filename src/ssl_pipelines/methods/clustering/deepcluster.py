@@ -100,12 +100,12 @@ class DeepCluster(Method):
 
     def before_epoch(self, clock: Clock, embed: Embed) -> Sampling | None:
         random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        x = F.normalize(whiten(embed(self.features).to(self.labels.device), self.config.pca_dim), dim=1)
+        x = F.normalize(whiten(embed(self.features), self.config.pca_dim), dim=1).to(self.labels.device)
         _, labels = kmeans(x, self.config.num_clusters, self.config.kmeans_iterations, random)
         self.labels.copy_(gather_rows(labels)[: len(labels)])  # rank 0's: sums on a GPU differ in their last bits
         counts = self.labels.bincount(minlength=self.config.num_clusters)
         self.largest_cluster.copy_(counts.max() / len(labels))
-        return Sampling(weights=(1 / counts[self.labels].double()).cpu())  # every cluster alike
+        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster alike
 
     def param_groups(self) -> list[ParamGroup]:
         plain = OptimizerConfig(

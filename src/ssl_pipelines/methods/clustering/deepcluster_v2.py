@@ -89,6 +89,8 @@ class DeepClusterV2(Method):
             self.bank.copy_(embed(self._first_look).to(self.bank).expand_as(self.bank))
             self.drawn_at.copy_(self.drawn)
         recent = (self.drawn - self.drawn_at < n).nonzero().flatten()
+        if len(recent) < self.config.num_prototypes:
+            recent = torch.arange(n, device=device)
         self.labels.fill_(MISSING)
         for k, (centroids, labels) in enumerate(zip(self.centroids, self.labels)):
             rows, random = self.bank[k % 2, recent], torch.Generator().manual_seed(int(torch.randint(2**31, ())))
@@ -98,7 +100,7 @@ class DeepClusterV2(Method):
             labels[recent] = nearest_centroid(rows, found).to(device)
 
     def _first_look(self, images: Tensor) -> Tensor:
-        self.train()  # the untrained batch norms' running statistics say nothing yet
+        self.train(len(images) > 1)  # the untrained batch norms' running statistics say nothing yet
         return self.project(images)
 
 
