@@ -20,7 +20,7 @@ class Clock:
 
     step: int
     total_steps: int
-    epoch: int
+    epoch: int  # passes over the data; parts of one in a run that is shorter than the method's `min_epochs`
 
     @property
     def fraction(self) -> float:
@@ -86,6 +86,7 @@ class Method(nn.Module, ABC):
     encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # the modules that `encode` uses: what encoder.safetensors holds
     needs: ClassVar[tuple[str, ...]] = ()  # "vit", "rgb", "square": refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
+    min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`
 
     encoder: Encoder
 

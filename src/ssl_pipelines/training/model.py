@@ -134,6 +134,10 @@ def init_from(method: Method, source: str) -> None:
         raise InputError(f"pretrain.init_from={source!r} {found}; allowed: a model folder or a .safetensors file")
     weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
     load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
+    loaded = {id(method.get_submodule(name)) for name in method.encoders}
+    for copied, original in method.followers():
+        if id(copied) in loaded:  # a teacher is what is evaluated: the student starts from its weights, not the other way round
+            original.load_state_dict(copied.state_dict())
     follow(method.followers(), momentum=0.0)
 
 

@@ -1,1 +1,1 @@
-"""Methods that pull two embeddings together without negatives: a predictor, a slow target or a decorrelation keeps them from a point."""
+"""Methods that predict one view's embedding from another's, without negatives."""

@@ -1,0 +1,1 @@
+"""Methods that group images, and learn the groups."""
