@@ -11,7 +11,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 PORT ?= 5000
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full ui dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu ui dvc-yaml lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench: $(BIN)/.bench  ## speed against its peers, the quick form; writes docs/pe
 
 bench-full: $(BIN)/.bench  ## the same at the sizes that the bars are stated for
 	@$(BIN)/python -m benchmarks --full
+
+bench-gpu: setup  ## what a GPU reaches; writes benchmarks/results/<device>.json
+	@$(BIN)/python -m benchmarks.accelerator
 
 dvc-yaml: setup  ## write dvc.yaml anew from the rooms
 	@$(BIN)/python -m ssl_pipelines.orchestration.dvc

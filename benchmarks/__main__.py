@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,17 @@ def surroundings() -> dict[str, Any]:
     dirty = bool(subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout.strip())
     return {
         "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := _version(name))},
         "commit": commit + ("+dirty" if dirty else ""),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a peer that this machine can do without
+        return None
 
 
 def _processor() -> str:

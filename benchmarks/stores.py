@@ -31,8 +31,17 @@ def photo_store(folder: Path, count: int, size: int = 32, distinct: int = 4000) 
     return folder / "store"
 
 
-def simclr_loop(store_folder: Path, backbone: str, steps: int, batch_size: int = 256) -> Loop:
-    """What `kedro run --pipeline=pretrain` drives."""
+def simclr_loop(
+    store_folder: Path,
+    backbone: str,
+    steps: int,
+    batch_size: int = 256,
+    *,
+    device: torch.device | None = None,
+    precision: str = "fp32",
+) -> Loop:
+    """What `kedro run --pipeline=pretrain` drives; on the CPU, or on `device`."""
+    device = device or torch.device("cpu")
     store = Store.open(store_folder)
     values = {
         "method": "simclr",
@@ -40,6 +49,6 @@ def simclr_loop(store_folder: Path, backbone: str, steps: int, batch_size: int =
         "pretrain": {"images_seen": steps * batch_size, "batch_size": batch_size},
     }
     config = RunConfig.resolve(values)
-    method = build_method(config, data_facts(store), 0)
-    feed = Feed(store, method.config.views, batch_size, 1, 0, torch.device("cpu"))
-    return Loop(method, feed, config.pretrain.optimizer, steps, 0, "fp32")
+    method = build_method(config, data_facts(store), 0).to(device)
+    feed = Feed(store, method.config.views, batch_size, 1, 0, device)
+    return Loop(method, feed, config.pretrain.optimizer, steps, 0, precision)

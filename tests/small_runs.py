@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import nn
 
 from ssl_pipelines.data import Store
-from ssl_pipelines.methods.base import Method
+from ssl_pipelines.distributed import all_reduce_mean, average_gradients
+from ssl_pipelines.methods.base import Clock, Method
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.registry import TABLE, method_class
@@ -24,6 +25,7 @@ from ssl_pipelines.training.loop import Loop
 from ssl_pipelines.training.model import build_method
 from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.training.runtime import RuntimeConfig
+from ssl_pipelines.views import Batch
 
 # A server that has imported everything and computed nothing: its forks start at once and cannot hang.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -32,11 +34,28 @@ PROCESSES.set_forkserver_preload(
 )
 
 
+# What is scaled to tens of thousands of images does not fit into a few hundred.
+FEW: dict[str, dict[str, Any]] = {
+    "deepcluster": {"num_clusters": 12},
+    "deepcluster_v2": {"num_prototypes": 12},
+    "swav": {"num_prototypes": 24, "queue_size": 32},
+}
+
+
 def small_config(name: str, **changes: Any) -> RunConfig:
     """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
     thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
-    pretrain = {"images_seen": 128, "batch_size": 16, "upstream": dict.fromkeys(method_class(name).upstream, "given by the test")}
-    values: dict[str, Any] = {"method": name, "backbone": thin, "pretrain": pretrain, "seed": 3}
+    values: dict[str, Any] = {
+        "method": name,
+        "methods": {name: FEW.get(name, {})},
+        "backbone": thin,
+        "pretrain": {
+            "images_seen": 128,
+            "batch_size": 16,
+            "upstream": dict.fromkeys(method_class(name).upstream, "given by the test"),
+        },
+        "seed": 3,
+    }
     return RunConfig.resolve(deep_merge(values, changes))
 
 
@@ -69,6 +88,18 @@ def small_loop(config: RunConfig, store_folder: Path) -> Loop:
     method, pretrain = small_method(config, store), config.pretrain
     feed = Feed(store, method.config.views, pretrain.batch_size, pretrain.accumulate, config.seed, torch.device("cpu"))
     return Loop(method, feed, pretrain.optimizer, config.total_steps(len(feed.ids)), config.seed, "fp32")
+
+
+def step_in_double(method: Method, batch: Batch, clock: Clock) -> dict[str, torch.Tensor]:
+    """The loss (mean over ranks) and averaged gradients of this rank's part, in float64 so that rounding turns no ReLU."""
+    method.double().train()
+    doubled = Batch({key: views.double() for key, views in batch.views.items()}, batch.targets, batch.ids)
+    torch.manual_seed(0)
+    output = method.loss(doubled, clock)
+    output.loss.backward()
+    average_gradients(method.parameters())
+    found = {key: value.grad for key, value in method.named_parameters() if value.grad is not None}
+    return found | {"loss": all_reduce_mean(output.loss.detach())}
 
 
 def method_names() -> list[str]:

@@ -81,3 +81,10 @@ def test_low_precision_embeddings_are_compared_in_float32():
     low = nt_xent(z1.bfloat16(), z2.bfloat16(), 0.1)
     assert low.dtype == torch.float32
     assert low.item() == pytest.approx(nt_xent(z1.bfloat16().float(), z2.bfloat16().float(), 0.1).item(), rel=1e-6)
+
+
+def test_under_autocast_the_product_is_not_coarse():
+    z1, z2 = pair(8, 16)
+    plain = nt_xent(z1, z2, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert nt_xent(z1, z2, 0.1).item() == plain.item()

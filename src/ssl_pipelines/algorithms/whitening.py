@@ -13,4 +13,5 @@ def whiten(x: Tensor, dim: int, epsilon: float = 1e-6) -> Tensor:
     centered = (x - x.mean(0)).double()
     variances, directions = torch.linalg.eigh(centered.T @ centered / max(1, len(x) - 1))  # ascending
     variances, directions = variances.flip(0)[:dim].clamp(min=0), directions.flip(1)[:, :dim]
-    return (centered @ (directions / (variances + epsilon * variances[0]).sqrt())).to(x.dtype)
+    scales = (variances + epsilon * variances[0]).clamp(min=torch.finfo(torch.float64).tiny).sqrt()  # equal rows become zeros
+    return (centered @ (directions / scales)).to(x.dtype)

@@ -60,6 +60,8 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list
         if inner is not None:
             names.append(str(part))
             kinds = inner
+        else:  # the member of a union that the user named
+            kinds = [kind for kind in kinds if _is_model(kind) and _name(kind) == part] or kinds
     return names, kinds
 
 
@@ -71,6 +73,10 @@ def _below(kind: Any, part: int | str) -> list[Any]:
     if origin in (dict, Mapping):
         return _members(arguments[1])
     return _members(arguments[0]) if origin in (list, tuple, Sequence) and isinstance(part, int) else []
+
+
+def _name(kind: type[BaseModel]) -> Any:
+    return kind.model_fields["name"].default if "name" in kind.model_fields else None
 
 
 def _members(annotation: Any) -> list[Any]:

@@ -30,3 +30,16 @@ def log_normalizer(positive: Tensor, negatives: Tensor, num_samples: int, temper
     scores = torch.cat([positive.unsqueeze(1), negatives], 1).double() / temperature
     mean: Tensor = all_reduce_mean(scores.exp().mean())
     return (num_samples * mean).log().to(positive)
+
+
+def softmax_nce(positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """mean_b -log h(s_b) - sum_m log(1 - h(s_bm)),  h the softmax of s / t over the positive and its M negatives.   (B,), (B, M) -> ().
+
+    No normalizer to estimate: the M negatives are the denominator. Misra & van der Maaten 2020 (PIRL), arXiv:1912.01991, eqs. 2 and 3."""
+    logits = torch.cat([positive.unsqueeze(1), negatives], 1) / temperature  # (B, 1 + M)
+    log_h = logits.log_softmax(1)
+    # log(1 - h) of one that holds nearly all is the share of the others: 1 - h would be rounded to 0.
+    top = logits.argmax(1, keepdim=True)
+    others = logits.scatter(1, top, float("-inf")).logsumexp(1, keepdim=True) - logits.logsumexp(1, keepdim=True)
+    log_rest = torch.log1p(-log_h.scatter(1, top, float("-inf")).exp()).scatter(1, top, others)
+    return -(log_h[:, 0] + log_rest[:, 1:].sum(1)).mean()

@@ -20,7 +20,7 @@ class Clock:
 
     step: int
     total_steps: int
-    epoch: int
+    epoch: int  # passes over the data; parts of one in a run that is shorter than the method's `min_epochs`
 
     @property
     def fraction(self) -> float:
@@ -45,6 +45,7 @@ class ParamGroup:
     optimizer: str = "main"
     config: OptimizerConfig | None = None  # None: the run's
     schedule: Literal["run", "constant"] = "run"
+    lr_factor: float = 1.0  # times the learning rate that it would have
     frozen_epochs: int = 0  # their gradients are None so long
     reset_each_epoch: bool = False
 
@@ -59,7 +60,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a method is built from. N = number of images that pretraining reads.
+    """What a method is built from. N = number of images that pretraining reads; `batch_size`: of all ranks.
 
     `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block.
     `upstream`: name -> the frozen method (or classifier) of an earlier run, in evaluation mode; empty where a finished model is
@@ -68,6 +69,7 @@ class Parts:
     build_encoder: Callable[..., Encoder]
     num_samples: int
     image_size: int
+    batch_size: int
     upstream: Mapping[str, nn.Module] = field(default_factory=dict)
 
 
@@ -89,6 +91,7 @@ class Method(nn.Module, ABC):
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
     upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left
     upstream_same_size: ClassVar[bool] = True  # an upstream for images of another size is refused
+    min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`
 
     encoder: Encoder
 

@@ -51,6 +51,8 @@ class MethodConfig(Config):
 
     free_counts: ClassVar[tuple[str, ...]] = ()  # groups of views whose number may be changed: SwAV's "local"
 
+    chosen_first: ClassVar[tuple[str, ...]] = ()  # keys that defaults of others depend on: `loss`, which brings its temperature
+
     views: ViewPlan
 
     def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
@@ -58,6 +60,10 @@ class MethodConfig(Config):
 
     def check_data(self, num_samples: int, channels: int) -> None:
         """Raises InputError where this cannot work with so many training images, or such."""
+
+    def resolved_views(self, store_size: int) -> ViewPlan:
+        """The plan with every size filled in. A method may have sizes of its own where the user gives none."""
+        return self.views.resolved(store_size)
 
     @model_validator(mode="after")
     def _views_that_it_draws(self) -> Self:

@@ -30,16 +30,29 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
+    "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
     "clusterfit": Entry(
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
+    "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
+    "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "feature_distillation": Entry(
         "distillation.feature_distillation",
         "FeatureDistillation",
         "Wei et al., 2022, arXiv:2205.14141",
         "a finished run as teacher",
     ),
+    "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
+    "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
+    "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
+    "moco": Entry("contrastive.moco", "MoCo", "He et al., CVPR 2020, arXiv:1911.05722"),
+    "moco_v2": Entry("contrastive.moco_v2", "MoCoV2", "Chen, Fan et al., 2020, arXiv:2003.04297"),
+    "moco_v3": Entry("contrastive.moco_v3", "MoCoV3", "Chen, Xie & He, ICCV 2021, arXiv:2104.02057"),
+    "pic": Entry("contrastive.pic", "PIC", "Cao et al., NeurIPS 2020, arXiv:2006.14618"),
+    "pirl": Entry("contrastive.pirl", "PIRL", "Misra & van der Maaten, CVPR 2020, arXiv:1912.01991"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
     "simclr_v2": Entry("contrastive.simclr_v2", "SimCLRv2", "Chen et al., NeurIPS 2020, arXiv:2006.10029"),
@@ -49,6 +62,9 @@ TABLE: dict[str, Entry] = {
         "Chen et al., NeurIPS 2020, arXiv:2006.10029",
         "a fine-tuned run as teacher",
     ),
+    "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
+    "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
 }
 
 
@@ -84,7 +100,9 @@ def method_config(name: str, values: dict[str, Any] | None) -> MethodConfig:
     cls = method_class(name).Config
     if values is not None and not isinstance(values, dict):
         raise InputError(f"methods.{name}={values!r}: a block of keys is expected. Allowed keys: {', '.join(cls.model_fields)}")
-    return cls.of(merged(cls(), values or {}), f"methods.{name}")  # type: ignore[call-arg]
+    values = values or {}
+    defaults = cls.of({key: values[key] for key in cls.chosen_first if key in values}, f"methods.{name}")
+    return cls.of(merged(defaults, values), f"methods.{name}")
 
 
 def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerConfig:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ssl_pipelines.distributed import gather_rows, local_rows, world_size
 
+DENSE_UP_TO = 32  # bank rows a drawn one; below it all scores at once are faster than collecting (B, M, D) rows, beyond it slower
+
 
 class MemoryBank(nn.Module):
     """N rows, uniform in +-sqrt(3 / D) at first (norm about 1), then unit. Wu et al. 2018 (InstDisc), arXiv:1805.01978, section 3.
@@ -36,4 +38,10 @@ class MemoryBank(nn.Module):
 
     def scores(self, z: Tensor, ids: Tensor) -> Tensor:
         """<z_b, row_id>: (B, D), (B, M) -> (B, M); no gradient enters the bank."""
+        if len(self.rows) <= DENSE_UP_TO * ids.shape[1]:
+            return (z @ self.rows.to(z).T).gather(1, ids)
         return torch.bmm(self.rows[ids].to(z), z.unsqueeze(2)).squeeze(2)
+
+    def positives(self, z: Tensor, ids: Tensor) -> Tensor:
+        """<z_b, row_id_b>: (B, D), (B,) -> (B,)."""
+        return (z * self.rows[ids].to(z)).sum(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ class Encoder(nn.Module, ABC):
     def normalize(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> the same with mean 0 and standard deviation 1 per channel over the data set."""
         return (images - self.mean) / self.std
+
+    def check_sizes(self, sizes: Iterable[int | None]) -> None:
+        """Raises InputError for a view size in px that it cannot take beside its own."""
 
     @abstractmethod
     def map(self, images: Tensor) -> Tensor:

@@ -10,17 +10,20 @@ from torch import nn
 from ssl_pipelines.networks.norm import BatchNorm
 
 
-def mlp(dims: Sequence[int], *, last_norm: bool) -> nn.Sequential:
-    """Linear layers of `dims`, batch norm and ReLU between them; `last_norm` puts a batch norm on the output too.
+def mlp(dims: Sequence[int], *, last_norm: bool, last_affine: bool = True, last_bias: bool = True) -> nn.Sequential:
+    """Linear layers of `dims`, batch norm and ReLU between them.
+
+    `last_norm` puts a batch norm on the output too, without scale and shift where `last_affine` is not; without it the last layer has
+    a bias where `last_bias` is.
 
     A linear layer straight before a batch norm has no bias: its gradient would be zero."""
     layers: list[nn.Module] = []
     for k, (into, out) in enumerate(pairwise(dims), start=1):
         last = k == len(dims) - 1
         norm = last_norm or not last
-        layers.append(nn.Linear(into, out, bias=not norm))
+        layers.append(nn.Linear(into, out, bias=not norm and last_bias))
         if norm:
-            layers.append(BatchNorm(out))
+            layers.append(BatchNorm(out, affine=last_affine or not last))
         if not last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

@@ -23,8 +23,13 @@ def follow(pairs: Iterable[tuple[nn.Module, nn.Module]], momentum: float) -> Non
     """copy <- momentum copy + (1 - momentum) original, for pairs (copy, original). Parameters alone: batch norms keep their own statistics.
 
     He et al. 2020 (MoCo), arXiv:1911.05722, eq. 2. One call for all tensors."""
-    both = [(mine, theirs) for copied, original in pairs for mine, theirs in zip(copied.parameters(), original.parameters(), strict=True)]
-    torch._foreach_lerp_([mine for mine, _ in both], [theirs for _, theirs in both], 1 - momentum)
+    both = [
+        (mine, theirs)
+        for copied, original in pairs
+        for mine, theirs in zip(copied.parameters(), original.parameters(), strict=True)
+    ]
+    if both:
+        torch._foreach_lerp_([mine for mine, _ in both], [theirs for _, theirs in both], 1 - momentum)
 
 
 def cosine_momentum(start: float, fraction: float) -> float:

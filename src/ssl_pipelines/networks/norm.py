@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import all_reduce_mean, world_size
 
 
@@ -40,9 +41,10 @@ class BatchNorm(nn.BatchNorm2d):
         here = self.groups // world_size()
         assert here * world_size() == self.groups, (self.groups, world_size())
         assert len(x) % here == 0, (len(x), here)
+        exact = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
         outputs, means, variances = [], [], []
         for part in x.chunk(here):
-            mean, var = x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])  # with momentum 1 they become the part's own
+            mean, var = x.new_zeros(2, x.shape[1], dtype=exact).unbind()  # with momentum 1 they become the part's own
             outputs.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
             variances.append(var)
@@ -66,7 +68,9 @@ def split_norms(module: nn.Module, groups: int) -> None:
     """Gives every batch norm in `module` that number of groups; the statistics of a device's share, on any number of devices.
 
     Together with a shuffled batch this is MoCo's shuffling batch norm (He et al. 2020, section 3.3): shuffling alone changes nothing
-    where one statistic covers the batch."""
+    where one statistic covers the batch. Raises InputError where a group would lie on several ranks."""
+    if groups % world_size():
+        raise InputError(f"groups={groups} of batch norm: allowed are multiples of runtime.devices={world_size()}")
     for part in module.modules():
         if isinstance(part, BatchNorm):
             part.groups = groups

@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from ssl_pipelines.distributed import gather_rows
 
 
+def whole_batches(most: int, batch_size: int, num_samples: int) -> int:
+    """The largest multiple of the batch up to `most` and to half of the images; one batch at least."""
+    return max(1, min(most, num_samples // 2) // batch_size) * batch_size
+
+
 class Queue(nn.Module):
     """K unit rows, random at first. He et al. 2020 (MoCo), arXiv:1911.05722, section 3.2. K is a multiple of the global batch."""
 

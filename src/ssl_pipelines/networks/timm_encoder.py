@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import timm
@@ -59,8 +59,19 @@ class TimmEncoder(Encoder):
             raise InputError(f"backbone.name={name!r} has patches of {side} px, which do not divide the view size {image_size}")
         super().__init__(in_channels, int(getattr(model, "head_hidden_size", 0) or model.num_features))
         over_all_ranks(model)
+        self.name = name
         self.model = model
         self.pooling = "timm"
+
+    def check_sizes(self, sizes: Iterable[int | None]) -> None:
+        patches = getattr(self.model, "patch_embed", None)
+        only = patches.img_size[0] if isinstance(patches, PatchEmbed) and patches.strict_img_size and patches.img_size else None
+        for size in sizes:
+            if only and size and size != only:
+                raise InputError(
+                    f"backbone.name={self.name!r} takes views of {only} px alone, and here are some of {size}; "
+                    "allowed: a ResNet, one of our ViTs, or views of one size"
+                )
 
     def map(self, images: Tensor) -> Tensor:
         x = self.model.forward_features(self.normalize(images))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.networks.drop_path import own_drop_path
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.patches import patchify
@@ -31,6 +32,11 @@ class ViT(Encoder):
         self.norm = nn.LayerNorm(dim)
         nn.init.normal_(self.cls_token, std=0.02)
         init_transformer(self)
+
+    def check_sizes(self, sizes: Iterable[int | None]) -> None:
+        for size in sizes:
+            if size and size % self.patch_size:
+                raise InputError(f"backbone.patch_size={self.patch_size} does not divide the view size {size}")
 
     def embed(self, images: Tensor) -> Tensor:
         """images (B, C, H, W) in [0, 1] -> patch tokens with positions (B, T, D), before the class token and the blocks."""

@@ -37,6 +37,7 @@ class Feed:
         self.store, self.plan, self.seed, self.device = store, plan, seed, device
         self.batch_size, self.accumulate = batch_size, accumulate
         self.ids = store.pretraining_ids()
+        # From one beginning of an epoch to the next: the loop shortens it for methods that want more of them.
         self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
         self._pixels_of = reader(store, self.ids, residency, device)
         self._sampling: Sampling | None = None

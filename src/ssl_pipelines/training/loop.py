@@ -37,6 +37,8 @@ class Loop:
     def __init__(self, method: Method, feed: Feed, config: OptimizerConfig, total_steps: int, seed: int, precision: str):
         self.method, self.feed, self.total_steps, self.seed = method, feed, total_steps, seed
         self.device = feed.device
+        # What a method does once an epoch comes to its right in short runs too; the order of the images is as it was.
+        feed.steps_per_epoch = min(feed.steps_per_epoch, max(1, total_steps // method.min_epochs))
         self.precision = precision
         self.optimizers = build_optimizers(method, config)
         self.backward = {name: AveragedBackward(trained(optimizer)) for name, (optimizer, _) in self.optimizers.items()}

@@ -19,6 +19,7 @@ from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.networks.build import build_encoder
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.momentum import follow
+from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.training.checkpoints import load_weights
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
@@ -31,7 +32,7 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
     """A fresh method. `data` = {channels, size, mean, std, num_samples} of the store. Weights are a function of `seed`.
 
     `upstream`: the frozen models that its loss stands on; a model that is only evaluated needs none."""
-    plan = config.method_config.views.resolved(data["size"])
+    plan = config.method_config.resolved_views(data["size"])
     assert plan.size is not None
     size = plan.size
 
@@ -48,9 +49,8 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
     config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
-        return cls(
-            config.method_config.model_copy(update={"views": plan}), Parts(encoder, data["num_samples"], size, upstream or {})
-        )
+        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size, upstream or {})
+        return cls(config.method_config.model_copy(update={"views": plan}), parts)
 
 
 def describe(
@@ -122,6 +122,7 @@ def load_method(folder: Path) -> Method:
     body = read_description(folder)
     method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=0)
     load_weights(method, read_weights(folder, "encoder", "method"), str(folder))
+    split_norms(method, 1)  # here and below: a device's share of the batch matters to pretraining alone
     return method.eval()
 
 
@@ -144,7 +145,9 @@ def load_classifier(folder: Path) -> Classifier:
 def random_method(folder: Path, seed: int) -> Method:
     """The same architecture with fresh weights of `seed`, in training mode: the baseline, and what fine-tuning from scratch starts from."""
     body = read_description(folder)
-    return build_method(RunConfig.load(body["parameters"]), body["data"], seed=derive(seed, "baseline") % 2**31)
+    method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=derive(seed, "baseline") % 2**31)
+    split_norms(method, 1)
+    return method
 
 
 def init_from(method: Method, source: str) -> None:
@@ -155,6 +158,10 @@ def init_from(method: Method, source: str) -> None:
         raise InputError(f"pretrain.init_from={source!r} {found}; allowed: a model folder or a .safetensors file")
     weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
     load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
+    loaded = {id(method.get_submodule(name)) for name in method.encoders}
+    for copied, original in method.followers():
+        if id(copied) in loaded:  # a teacher is what is evaluated: the student starts from its weights, not the other way round
+            original.load_state_dict(copied.state_dict())
     follow(method.followers(), momentum=0.0)
 
 

@@ -53,7 +53,11 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
         own = group.config or config
         assert own.name == config.name, "an optimizer is of one kind; name another one in ParamGroup.optimizer"
         # Plain values, so that a checkpoint can hold them.
-        marks = {"schedule": group.schedule, "own": own.model_dump(mode="json") if group.config else None}
+        marks = {
+            "schedule": group.schedule,
+            "lr_factor": group.lr_factor,
+            "own": own.model_dump(mode="json") if group.config else None,
+        }
         for decays in (True, False):
             params = [p for p in group.module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
             if params:
@@ -102,7 +106,7 @@ def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int
         own = OptimizerConfig(**group["own"]) if group["own"] else config
         if group["schedule"] == "constant":
             own = own.model_copy(update={"schedule": "constant", "warmup_fraction": 0.0})
-        group["lr"] = learning_rate_at(own, batch_size, step, total_steps)
+        group["lr"] = group["lr_factor"] * learning_rate_at(own, batch_size, step, total_steps)
         group["weight_decay"] = weight_decay_at(own, step, total_steps) if group["decays"] else 0.0
     return learning_rate_at(config, batch_size, step, total_steps)
 

@@ -112,11 +112,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             looked_at = done % watch_every == 0 or done == total
             logged = done % runtime.log_every == 0 or done == 1 or looked_at
             bar.update(task, completed=done)
-            due = (
-                done % runtime.checkpoint_every == 0
-                if runtime.checkpoint_every
-                else time.monotonic() - saved > runtime.checkpoint_seconds
-            )
+            due = events is not None and _is_due(runtime, done, saved)
             if logged:
                 clock = {"learning_rate": result.learning_rate, "images_per_second": pace.lap()}
                 ledger.put(done, {"loss": result.loss, **result.metrics}, clock)
@@ -133,6 +129,13 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             if events and (due or done == total) and math.isfinite(float(result.loss)) and finite_weights(loop.method):
                 _save(loop, work, done)
                 saved = time.monotonic()
+
+
+def _is_due(runtime: RuntimeConfig, done: int, saved: float) -> bool:
+    """A checkpoint, by steps or by the clock."""
+    if runtime.checkpoint_every:
+        return done % runtime.checkpoint_every == 0
+    return time.monotonic() - saved > runtime.checkpoint_seconds
 
 
 def _log_entry(entry: Entry, events: Events | None, bar: Progress, task: TaskID) -> None:

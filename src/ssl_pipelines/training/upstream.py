@@ -44,7 +44,7 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     """The frozen models of `pretrain.upstream`, and the run's config with what it leaves to them filled in.
 
     `data` = {channels, size, ...} of the store. Raises InputError where one is missing or does not fit."""
-    cls, size = method_class(config.method), config.method_config.views.resolved(data["size"]).size
+    cls, size = method_class(config.method), config.method_config.resolved_views(data["size"]).size
     models = {}
     for name, path in config.pretrain.upstream.items():
         key, folder = f"pretrain.upstream.{name}={path!r}", Path(path)

@@ -15,3 +15,7 @@ class Batch:
     views: Mapping[str, Tensor]
     targets: Mapping[str, Tensor]
     ids: Tensor
+
+    def crops(self, *groups: str) -> list[Tensor]:
+        """The views (B, C, H, W) of these groups one after the other; a group that the plan has left out has none."""
+        return [view for name in groups for view in self.views.get(name, ())]

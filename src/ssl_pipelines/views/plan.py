@@ -61,7 +61,7 @@ class ViewGroup(Config):
 
     recipe: ViewRecipe = ViewRecipe()
     same_as: str | None = None
-    count: int = Field(default=1, ge=1, le=64)
+    count: int = Field(default=1, ge=0, le=64)  # 0, for groups whose number is free: no such views
     size: int | None = Field(default=None, ge=4, le=1024)
 
 
@@ -85,9 +85,9 @@ class ViewPlan(Config):
         return self
 
     def resolved(self, store_size: int) -> ViewPlan:
-        """The plan with every size filled in."""
+        """The plan with every size filled in, without groups of no views."""
         size = self.size or store_size
-        groups = {name: group.model_copy(update={"size": group.size or size}) for name, group in self.groups.items()}
+        groups = {name: group.model_copy(update={"size": group.size or size}) for name, group in self.groups.items() if group.count}
         return self.model_copy(update={"size": size, "groups": groups})
 
 
@@ -111,3 +111,13 @@ def view_pair(first: ViewRecipe, second: ViewRecipe) -> ViewPlan:
 # Grill et al. 2020, arXiv:2006.07733, appendix B: less saturation, and one view in five solarized in the second. No blur at 32 px.
 BYOL_FIRST = ViewRecipe(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2)
 BYOL_SECOND = BYOL_FIRST.model_copy(update={"solarize": 0.2})
+
+
+def multi_crop(
+    first: ViewRecipe, second: ViewRecipe | None = None, *, local: tuple[float, float], count: int, size: int
+) -> ViewPlan:
+    """Two large crops, alike ("global") or not ("first", "second"), and `count` small ones of another share of the area ("local").
+
+    Caron et al. 2020 (SwAV), arXiv:2006.09882, section 3.2. The small ones have the first recipe's colors."""
+    small = ViewGroup(recipe=first.model_copy(update={"scale": local}), count=count, size=size)
+    return ViewPlan(groups=(two_views(first) if second is None else view_pair(first, second)).groups | {"local": small})

@@ -1,1 +1,1 @@
-"""Methods that group images and learn from the groups."""
+"""Methods that group images, and learn the groups."""

@@ -1,0 +1,120 @@
+"""DeepCluster: k-means groups the features, the groups are classes to learn, and so on in turn. Caron et al., ECCV 2018, arXiv:1807.05520.
+
+Differs: 100 clusters and a classifier of 512 units suit tens of thousands of small images; colors are jittered, for the cheapest
+clusters of small images are those of color; no Sobel filter by default. A run of fewer than `min_epochs` passes over the data
+clusters that often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_pipelines.algorithms.kmeans import kmeans
+from ssl_pipelines.algorithms.whitening import whiten
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.distributed import gather_rows, rand_rows
+from ssl_pipelines.methods.base import Clock, Embed, Method, Output, ParamGroup, Parts, Sampling
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, one_view
+
+SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+
+
+class Classifier(nn.Linear):
+    """The layer over the clusters, drawn from N(0, 0.01) as often as it is reset."""
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.bias)
+
+
+class DeepCluster(Method):
+    class Config(MethodConfig):
+        name: Literal["deepcluster"] = "deepcluster"
+        views: ViewPlan = one_view(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}))
+        num_clusters: int = Field(default=100, ge=2, le=1_000_000)
+        hidden_dim: int = Field(default=512, ge=2, le=8192)
+        dropout: float = Field(default=0.5, ge=0, lt=1)
+        pca_dim: int = Field(default=256, ge=1, le=8192)
+        kmeans_iterations: int = Field(default=20, ge=1, le=1000)
+        sobel: bool = False
+        classifier_lr: float = Field(default=0.05, gt=0, le=100)  # per 256 images, constant, without momentum
+        min_epochs: int = Field(default=5, ge=1, le=10_000)
+
+        def check_data(self, num_samples: int, channels: int) -> None:
+            if self.num_clusters > num_samples:
+                raise InputError(
+                    f"methods.deepcluster.num_clusters={self.num_clusters}: allowed is 2 to {num_samples}, the number of images"
+                )
+
+    config: Config
+    labels: Tensor
+    largest_cluster: Tensor
+    recipe = Recipe(
+        optimizer=OptimizerConfig(name="sgd", lr=0.2, weight_decay=1e-5, schedule="constant", warmup_fraction=0.0), batch_size=128
+    )
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        self.min_epochs = config.min_epochs
+        self.encoder = parts.build_encoder(channels=2) if config.sobel else parts.build_encoder()
+        if config.sobel:
+            self.encoder.set_statistics([0.0, 0.0], [0.5, 0.5])
+        self.first = nn.Linear(self.encoder.dim, config.hidden_dim)
+        self.second = nn.Linear(config.hidden_dim, config.hidden_dim)
+        self.classifier = Classifier(config.hidden_dim, config.num_clusters)
+        self.register_buffer("labels", torch.zeros(parts.num_samples, dtype=torch.int64))
+        self.register_buffer("largest_cluster", torch.zeros(()))  # share of the images: near 1 is collapse
+
+    def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
+        return super().encode(edges(images) if self.config.sobel else images, stage)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, hidden): what is clustered, before the last ReLU."""
+        x = F.relu(self.first(self.drop(self.encode(images))))
+        return self.second(self.drop(x))
+
+    def drop(self, x: Tensor) -> Tensor:
+        p = self.config.dropout
+        if not self.training or not p:
+            return x
+        return x * (rand_rows(*x.shape, device=x.device) >= p).to(x.dtype) / (1 - p)
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        return next(iter(self.losses(batch, clock)))
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Output]:
+        """One step of both optimizers: the second looks at the same features, and the classifier has not moved in between."""
+        h, labels = F.relu(self.features(batch.views["global"][0])), self.labels[batch.ids]
+        logits = self.classifier(h)
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        yield Output(F.cross_entropy(logits, labels), {"cluster_accuracy": accuracy, "largest_cluster": self.largest_cluster})
+        yield Output(F.cross_entropy(self.classifier(h.detach()), labels), optimizer="classifier")
+
+    def before_epoch(self, clock: Clock, embed: Embed) -> Sampling | None:
+        random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        x = F.normalize(whiten(embed(self.features), self.config.pca_dim), dim=1).to(self.labels.device)
+        _, labels = kmeans(x, self.config.num_clusters, self.config.kmeans_iterations, random)
+        self.labels.copy_(gather_rows(labels)[: len(labels)])  # rank 0's: sums on a GPU differ in their last bits
+        counts = self.labels.bincount(minlength=self.config.num_clusters)
+        self.largest_cluster.copy_(counts.max() / len(labels))
+        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster alike
+
+    def param_groups(self) -> list[ParamGroup]:
+        plain = OptimizerConfig(
+            lr=self.config.classifier_lr, momentum=0.0, weight_decay=1e-5, schedule="constant", warmup_fraction=0.0
+        )
+        return [ParamGroup(self.classifier, optimizer="classifier", config=plain, reset_each_epoch=True)]
+
+
+def edges(images: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1] -> (B, 2, H, W) in [-4, 4]: Sobel's derivatives of the channels' mean, to the right and down."""
+    kernels = torch.stack([SOBEL, SOBEL.T]).unsqueeze(1).to(images)
+    return F.conv2d(images.mean(1, keepdim=True), kernels, padding=1)

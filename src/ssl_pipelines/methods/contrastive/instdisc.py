@@ -1,0 +1,82 @@
+"""InstDisc: every image is a class of its own, told apart from noise by a memory bank of embeddings. Wu et al., CVPR 2018, arXiv:1805.01978.
+
+Two variants, of which a run has one: the paper overwrites a row of the bank and keeps embeddings near it by a proximal term (`proximal`
+above 0, `bank_momentum` 0); the authors' code averages rows instead (`bank_momentum` 0.5, the default: their published results).
+The normalizer Z is set by the first batch and constant ever after (section 3.2).
+
+Differs: where the data set is smaller than 4096 images, as many negatives as images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.losses.nce import log_normalizer, nce
+from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+
+# The authors' CIFAR recipe: color jitter always, no flip.
+VIEW = ViewRecipe(scale=(0.2, 1.0), flip=0, jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2)
+
+
+class InstDisc(Method):
+    class Config(MethodConfig):
+        name: Literal["instdisc"] = "instdisc"
+        views: ViewPlan = one_view(VIEW)
+        temperature: float = Field(default=0.1, gt=0, le=10)  # of the authors' CIFAR recipe; ImageNet: 0.07
+        projection_dim: int = Field(default=128, ge=2, le=8192)
+        negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
+        bank_momentum: float = Field(default=0.5, ge=0, lt=1)
+        proximal: float = Field(default=0.0, ge=0, le=1000)  # lambda; the paper tries 10, 30, 50
+
+        @model_validator(mode="after")
+        def _one_variant(self) -> Self:
+            if self.proximal and self.bank_momentum:
+                found = f"proximal={self.proximal} and bank_momentum={self.bank_momentum}"
+                raise ValueError(f"{found} are two ways to the same smoothness: one of them is to be 0")
+            return self
+
+        def check_data(self, num_samples: int, channels: int) -> None:
+            if self.negatives is not None and self.negatives > num_samples:
+                found = f"methods.{self.name}.negatives={self.negatives} are more than the training images"
+                raise InputError(f"{found}: allowed is up to {num_samples}, and null")
+
+    config: Config
+    log_z: Tensor
+    compares_within_batch = False
+    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.1, weight_decay=5e-4))
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        self.num_samples = parts.num_samples
+        self.negatives = config.negatives or min(4096, parts.num_samples)
+        self.encoder = parts.build_encoder()
+        self.projector = nn.Linear(self.encoder.dim, config.projection_dim)
+        self.bank = MemoryBank(parts.num_samples, config.projection_dim, config.bank_momentum)
+        self.register_buffer("log_z", torch.tensor(torch.nan))
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        [images], n, t = batch.views["global"], self.num_samples, self.config.temperature
+        drawn = self.bank.draw(len(images), self.negatives)  # (B, M)
+        v = F.normalize(self.projector(self.encoder(images)), dim=1)  # (B, D)
+        positive, negatives = self.bank.positives(v, batch.ids), self.bank.scores(v, drawn)  # (B,), (B, M)
+        log_z = torch.where(self.log_z.isnan(), log_normalizer(positive, negatives, n, t), self.log_z)
+        loss = nce(positive, negatives, log_z, n, t)
+        if self.config.proximal:  # |v - m|^2 = 2 - 2 <v, m> for unit rows
+            loss = loss + self.config.proximal * (v - self.bank.rows[batch.ids].to(v)).square().sum(1).mean()
+        return Output(loss, memory={"v": v.detach(), "ids": batch.ids, "log_z": log_z})
+
+    def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
+        self.log_z.copy_(outputs[0].memory["log_z"])
+        for output in outputs:
+            self.bank.update(output.memory["ids"], output.memory["v"])

@@ -1,0 +1,80 @@
+"""MoCo v3: predictions of one view recognize the momentum network's other view among those of the batch. Chen, Xie & He, ICCV 2021, arXiv:2104.02057.
+
+No queue; both views are queries; momentum rises to 1. A ViT's patch projection stays as it was drawn (section 4.2): its gradients come
+in bursts that make the training unstable.
+
+Differs: a ResNet by default, which a CPU trains in minutes (backbone.name=vit_mini is the paper's ViT); hidden layers of 1024 instead of
+4096, SGD instead of LARS, and no blur for small images; temperature 0.2, the ViTs', also for ResNets (the paper's ResNet-50: 1.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_pipelines.losses.info_nce import in_batch_info_nce
+from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.heads import mlp
+from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
+from ssl_pipelines.networks.vit import ViT
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, view_pair
+
+
+def patch_projection(encoder: Encoder) -> nn.Module | None:
+    """The layer that turns a transformer's patches into tokens, ours or timm's; None for a convolutional network."""
+    found: nn.Module | None = getattr(getattr(encoder, "model", encoder), "patch_embed", None)
+    return found
+
+
+class MoCoV3(Method):
+    class Config(MethodConfig):
+        name: Literal["moco_v3"] = "moco_v3"
+        views: ViewPlan = view_pair(BYOL_FIRST, BYOL_SECOND)
+        temperature: float = Field(default=0.2, gt=0, le=10)
+        momentum: float = Field(default=0.99, ge=0, le=1)  # at first; at the end it is 1
+        hidden_dim: int = Field(default=1024, ge=2, le=8192)
+        projection_dim: int = Field(default=256, ge=2, le=8192)
+        freeze_patches: bool = True  # transformers alone have patches
+
+    config: Config
+    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.3, weight_decay=1e-4))
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        self.encoder = parts.build_encoder()
+        if isinstance(self.encoder, ViT):
+            self.encoder.pooling = "cls"
+        patches = patch_projection(self.encoder)
+        if patches is not None and config.freeze_patches:
+            patches.requires_grad_(False)
+        hidden, out = config.hidden_dim, config.projection_dim
+        layers = [hidden] if patches is None else [hidden, hidden]  # a transformer's projector has three layers, a ResNet's two
+        self.projector = mlp([self.encoder.dim, *layers, out], last_norm=True, last_affine=False)
+        self.predictor = mlp([out, hidden, out], last_norm=True, last_affine=False)
+        self.key_encoder, self.key_projector = frozen_copy(self.encoder), frozen_copy(self.projector)
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        [x1], [x2] = batch.views["first"], batch.views["second"]  # each (B, C, H, W)
+        q1, q2 = (F.normalize(self.predictor(self.projector(self.encoder(x))), dim=1) for x in (x1, x2))  # (B, D)
+        with torch.no_grad():
+            k1, k2 = (F.normalize(self.key_projector(self.key_encoder(x)), dim=1) for x in (x1, x2))  # (B, D)
+        return Output(self.contrast(q1, k2) + self.contrast(q2, k1))
+
+    def contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Times 2 t, so that the size of the gradient depends less on the temperature (algorithm 1)."""
+        t = self.config.temperature
+        return 2 * t * in_batch_info_nce(queries, keys, t)
+
+    def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
+        follow(self.followers(), cosine_momentum(self.config.momentum, clock.fraction))
+
+    def followers(self) -> list[tuple[nn.Module, nn.Module]]:
+        return [(self.key_encoder, self.encoder), (self.key_projector, self.projector)]
