@@ -33,6 +33,6 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_digits(folder / "digits.npz", 400)
     store = folder / "store"
     store.mkdir()
-    source = {"reader": "npz", "root": str(folder / "digits.npz"), "size": 16}
+    source = {"reader": "npz", "root": str(folder / "digits.npz"), "size": 16, "fields": ["saliency"]}
     ingest(DatasetConfig.of(source, "dataset"), seed=0, out=store, workers=1)
     return store

@@ -30,6 +30,9 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "background_aug": Entry(
+        "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
+    ),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
     "clusterfit": Entry(
