@@ -48,7 +48,8 @@ def test_loss_is_pure(name, store):
         torch.manual_seed(0)
         values.append(loop.method.loss(batch, CLOCK).loss.item())
     assert values[0] == values[1]
-    written = {key for key, value in loop.method.state_dict().items() if not torch.equal(value, before[key])}
+    after = loop.method.state_dict()  # NaN may stand for what is not known yet
+    written = {key for key, value in after.items() if not torch.allclose(value, before[key], rtol=0, atol=0, equal_nan=True)}
     assert written <= norm_buffers(loop.method)
 
 
