@@ -31,6 +31,8 @@ class Entry:
 
 TABLE: dict[str, Entry] = {
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
+    "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
@@ -43,7 +45,7 @@ PLAIN_OPTIMIZERS = {
     "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
     "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
 }
-READ_BY = {"stem": RESNETS, "width": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
+READ_BY = {"stem": RESNETS, "width": RESNETS, "norm": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
 
 
 def module_of(name: str) -> str:
