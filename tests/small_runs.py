@@ -29,11 +29,15 @@ PROCESSES.set_forkserver_preload(
     ["torch", "ssl_pipelines.training.launch", "ssl_pipelines.networks.vit", "ssl_pipelines.networks.resnet"]
 )
 
+VIEW_SIZE = {"amdim": 32}  # px, where the digits' 16 are too few
+
 
 def small_config(name: str, **changes: Any) -> RunConfig:
     """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
     thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
     values: dict[str, Any] = {"method": name, "backbone": thin, "pretrain": {"images_seen": 128, "batch_size": 16}, "seed": 3}
+    if name in VIEW_SIZE:
+        values["methods"] = {name: {"views": {"size": VIEW_SIZE[name]}}}
     return RunConfig.resolve(deep_merge(values, changes))
 
 

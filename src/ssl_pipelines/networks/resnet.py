@@ -53,17 +53,17 @@ class ResNet(Encoder):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # 1.5 times as fast on CPU, and what tensor cores want
 
     def map(self, images: Tensor) -> Tensor:
-        return self._maps(images)[-1]
+        return self.maps(images)[f"layer{len(self.layers)}"]
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
-        return {f"layer{k}": x.mean((2, 3)) for k, x in enumerate(self._maps(images), start=1)}
+        return {name: x.mean((2, 3)) for name, x in self.maps(images).items()}
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """layer1 to layer4 -> (B, D_s, h_s, w_s)."""
         x = self.stem(self.normalize(images).contiguous(memory_format=torch.channels_last))
-        maps = []
-        for layer in self.layers:
-            x = layer(x)
-            maps.append(x)
+        maps = {}
+        for k, layer in enumerate(self.layers, start=1):
+            x = maps[f"layer{k}"] = layer(x)
         return maps
 
 
