@@ -29,7 +29,7 @@ PROCESSES.set_forkserver_preload(
     ["torch", "ssl_pipelines.training.launch", "ssl_pipelines.networks.vit", "ssl_pipelines.networks.resnet"]
 )
 
-VIEW_SIZE = {"amdim": 32}  # px, where the digits' 16 are too few
+VIEW_SIZE = {"amdim": 32, "pix_contrast": 32}  # px, where the digits' 16 are too few
 
 
 def small_config(name: str, **changes: Any) -> RunConfig:

@@ -36,6 +36,9 @@ TABLE: dict[str, Entry] = {
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
+    "pix_contrast": Entry(
+        "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "an encoder with a map of 4x4 or more"
+    ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
 }
@@ -47,7 +50,14 @@ PLAIN_OPTIMIZERS = {
     "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
     "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
 }
-READ_BY = {"stem": RESNETS, "width": (*RESNETS, *UNPADDED), "norm": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
+READ_BY = {
+    "stem": RESNETS,
+    "width": (*RESNETS, *UNPADDED),
+    "norm": RESNETS,
+    "output_stride": RESNETS,
+    "patch_size": tuple(VITS),
+    "depth": tuple(VITS),
+}  # keys of `backbone`
 
 
 def module_of(name: str) -> str:

@@ -29,7 +29,8 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         from ssl_pipelines.networks.resnet import ResNet
 
         small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
-        return ResNet(config.name, in_channels, small_stem=small, width=config.width * width, norm=config.norm)
+        options = {"norm": config.norm, "output_stride": config.output_stride}
+        return ResNet(config.name, in_channels, small_stem=small, width=config.width * width, **options)
     if config.name in VITS:
         from ssl_pipelines.networks.vit import ViT
 

@@ -20,6 +20,9 @@ class BackboneConfig(Config):
     stem: Literal["auto", "small", "imagenet"] = "auto"  # small: 3x3, stride 1, no pooling; auto: small up to 64 px
     width: float = Field(default=1.0, gt=0, le=8)  # channels of a ResNet or an unpadded network, times this
     norm: Literal["auto", "batch", "layer", "none"] = "auto"  # ResNets; auto: batch, or the one that the method needs
+    output_stride: Literal[1, 2, 4, 8, 16, 32] | None = (
+        None  # ResNets: px a place of the last map; later stages keep the resolution
+    )
     patch_size: int = Field(default=4, ge=1, le=64)  # ViT only
     depth: int | None = Field(default=None, ge=1, le=48)  # ViT only; None: the name's
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # ViT and timm models

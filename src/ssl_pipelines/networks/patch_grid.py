@@ -18,7 +18,9 @@ class PatchGrid(Encoder):
 
     def __init__(self, trunk: Encoder, grid: int, image_size: int):
         if image_size < 2 * (grid + 1):
-            raise InputError(f"grid={grid} leaves patches below 4 px of views of {image_size} px; allowed is up to {image_size // 2 - 1}")
+            raise InputError(
+                f"grid={grid} leaves patches below 4 px of views of {image_size} px; allowed is up to {image_size // 2 - 1}"
+            )
         super().__init__(trunk.in_channels, trunk.dim)
         self.trunk, self.grid = trunk, grid
         self.patch_size = image_size // (grid + 1) * 2

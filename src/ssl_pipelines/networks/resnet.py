@@ -25,7 +25,16 @@ class ResNet(Encoder):
 
     With norm="none" each of L residual branches ends in a scale of 1 / sqrt(L) at first, so that depth does not blow up the sum."""
 
-    def __init__(self, name: str, in_channels: int = 3, *, small_stem: bool = True, width: float = 1.0, norm: str = "batch"):
+    def __init__(
+        self,
+        name: str,
+        in_channels: int = 3,
+        *,
+        small_stem: bool = True,
+        width: float = 1.0,
+        norm: str = "batch",
+        output_stride: int | None = None,
+    ):
         block, depths, widths, strides, stem_width = LAYOUTS[name]
         # Bottleneck's base width is defined by `planes`, so scaling the planes scales the network.
         planes = [max(8, round(w * width / 8) * 8) for w in widths]
@@ -38,8 +47,11 @@ class ResNet(Encoder):
         else:
             conv = nn.Conv2d(in_channels, channels, 7, 2, 3, bias=False)
             self.stem = nn.Sequential(conv, normed(channels), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
-        stages = []
+        stages, reached = [], 1 if small_stem else 4  # px a place
         for depth, plane, stride in zip(depths, planes, strides, strict=True):
+            if output_stride is not None and reached * stride > output_stride:
+                stride = 1
+            reached *= stride
             stages.append(_stage(block, channels, plane, depth, stride, normed))
             channels = plane * block.expansion
         self.layers = nn.ModuleList(stages)

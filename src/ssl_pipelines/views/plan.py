@@ -83,7 +83,9 @@ class ViewPlan(Config):
                 allowed = ", ".join(key for key, other in self.groups.items() if other.same_as is None)
                 raise ValueError(f"groups.{name}.same_as={group.same_as!r}: allowed are groups with views of their own: {allowed}")
             if source.count != group.count or group.recipe != ViewRecipe() or group.shared_flip:
-                raise ValueError(f"groups.{name}: count, recipe and shared_flip are those of {group.same_as!r}, leave out what differs")
+                raise ValueError(
+                    f"groups.{name}: count, recipe and shared_flip are those of {group.same_as!r}, leave out what differs"
+                )
         return self
 
     def resolved(self, store_size: int) -> ViewPlan:

@@ -54,16 +54,24 @@ class CPC(Method):
         @model_validator(mode="after")
         def _rows_are_there(self) -> Self:
             if self.steps > self.grid - 2:
-                raise ValueError(f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}")
+                raise ValueError(
+                    f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}"
+                )
             return self
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name not in RESNETS:
-                raise InputError(f"method='cpc' needs a ResNet, backbone.name={backbone.name!r} is none. Allowed: auto, {', '.join(RESNETS)}")
+                raise InputError(
+                    f"method='cpc' needs a ResNet, backbone.name={backbone.name!r} is none. Allowed: auto, {', '.join(RESNETS)}"
+                )
             if backbone.norm not in ("auto", "none"):
-                raise InputError(f"backbone.norm={backbone.norm!r} with method='cpc': a trunk without norm it is; allowed are auto, none")
+                raise InputError(
+                    f"backbone.norm={backbone.norm!r} with method='cpc': a trunk without norm it is; allowed are auto, none"
+                )
             if backbone.stem == "imagenet":
-                raise InputError("backbone.stem='imagenet' is for whole images, method='cpc' encodes small patches; allowed are auto, small")
+                raise InputError(
+                    "backbone.stem='imagenet' is for whole images, method='cpc' encodes small patches; allowed are auto, small"
+                )
 
     config: Config
     encoder: PatchGrid

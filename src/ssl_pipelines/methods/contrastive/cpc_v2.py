@@ -29,7 +29,16 @@ from ssl_pipelines.views.engine import render
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
 PATCHES = ViewRecipe(
-    crop="padded", padding=1, flip=0.5, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grayscale=0.2, rotation=15
+    crop="padded",
+    padding=1,
+    flip=0.5,
+    jitter=0.8,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.1,
+    grayscale=0.2,
+    rotation=15,
 )
 
 
@@ -62,7 +71,9 @@ class CPCv2(Method):
         @model_validator(mode="after")
         def _rows_are_there(self) -> Self:
             if self.steps > self.grid - 2:
-                raise ValueError(f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}")
+                raise ValueError(
+                    f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}"
+                )
             return self
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
@@ -73,7 +84,9 @@ class CPCv2(Method):
             if backbone.norm not in ("auto", "layer"):
                 raise InputError(f"backbone.norm={backbone.norm!r} with method='cpc_v2': layer norm it is; allowed are auto, layer")
             if backbone.stem == "imagenet":
-                raise InputError("backbone.stem='imagenet' is for whole images, method='cpc_v2' encodes patches; allowed are auto, small")
+                raise InputError(
+                    "backbone.stem='imagenet' is for whole images, method='cpc_v2' encodes patches; allowed are auto, small"
+                )
 
     config: Config
     encoder: PatchGrid

@@ -51,7 +51,9 @@ class DIM(Method):
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name not in RESNETS:
-                raise InputError(f"method='dim' needs a ResNet's maps, backbone.name={backbone.name!r}. Allowed: auto, {', '.join(RESNETS)}")
+                raise InputError(
+                    f"method='dim' needs a ResNet's maps, backbone.name={backbone.name!r}. Allowed: auto, {', '.join(RESNETS)}"
+                )
 
     config: Config
     encoder: ResNet
@@ -65,12 +67,19 @@ class DIM(Method):
             probe = torch.zeros(1, self.encoder.in_channels, parts.image_size, parts.image_size)
             _, channels, side, _ = self.encoder.eval().maps(probe)[config.local_stage].shape
         if side < 2:
-            raise InputError(f"methods.dim.local_stage={config.local_stage!r} is one place of views of {parts.image_size} px; take an earlier one")
+            raise InputError(
+                f"methods.dim.local_stage={config.local_stage!r} is one place of views of {parts.image_size} px; take an earlier one"
+            )
         self.to_code = nn.Linear(self.encoder.dim, config.code_dim)
         if config.local_weight:
             self.local_nets = nn.ModuleList([ScoreNet(config.code_dim, units), ScoreNet(channels, units)])
         if config.global_weight:
-            down = [nn.Conv2d(channels, units, 3, 2, 1, bias=False), BatchNorm(units), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)]
+            down = [
+                nn.Conv2d(channels, units, 3, 2, 1, bias=False),
+                BatchNorm(units),
+                nn.ReLU(inplace=True),
+                nn.AdaptiveAvgPool2d(1),
+            ]
             self.global_nets = nn.ModuleList([ScoreNet(config.code_dim, units), nn.Sequential(*down, ScoreNet(units, units))])
         if config.prior_weight:
             layers = [nn.Linear(config.code_dim, 1000), nn.ReLU(), nn.Linear(1000, 200), nn.ReLU(), nn.Linear(200, 1)]
