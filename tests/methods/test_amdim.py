@@ -65,7 +65,7 @@ def test_one_place_is_one_of_the_places_and_all_occur():
 
 
 def test_what_cannot_work_is_refused(digits):
-    with pytest.raises(InputError, match="needs an encoder without padding, backbone.name='resnet18'"):
+    with pytest.raises(InputError, match=r"needs an encoder without padding, backbone\.name='resnet18'"):
         method_config("amdim", {}).check_run(64, resolved_backbone("amdim", {"name": "resnet18"}))
     assert resolved_backbone("amdim", {"width": 0.5}).name == "unpadded_small"
     with pytest.raises(InputError, match="24 px or more, not 16"):

@@ -153,5 +153,5 @@ def test_what_cannot_work_is_refused(name):
         with pytest.raises(InputError, match=message):
             config.check_run(64, resolved_backbone(name, backbone))
     config.check_run(64, resolved_backbone(name, {"name": "resnet18"}))
-    with pytest.raises(InputError, match="backbone.norm='none' is read by"):
+    with pytest.raises(InputError, match=r"backbone\.norm='none' is read by"):
         resolved_backbone("simclr", {"name": "vit_mini", "norm": "none"})

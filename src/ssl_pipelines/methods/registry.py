@@ -37,7 +37,7 @@ TABLE: dict[str, Entry] = {
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "pix_contrast": Entry(
-        "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "an encoder with a map of 4x4 or more"
+        "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "a map of 4x4 or more"
     ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),

@@ -49,7 +49,7 @@ class CPC(Method):
         steps: int = Field(default=3, ge=1, le=13)  # rows 2 to steps + 1 below are predicted
         patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)  # share of the patch's side
         context_dim: int = Field(default=256, ge=8, le=4096)
-        context_depth: int = Field(default=5, ge=1, le=32)
+        context_depth: int = Field(default=3, ge=1, le=32)
 
         @model_validator(mode="after")
         def _rows_are_there(self) -> Self:

@@ -65,7 +65,7 @@ class CPCv2(Method):
         color_drop: float = Field(default=0.5, ge=0, le=1)  # two of three channels; three channels only
         target_dim: int = Field(default=64, ge=2, le=4096)
         context_dim: int = Field(default=256, ge=8, le=4096)
-        context_depth: int = Field(default=8, ge=1, le=32)
+        context_depth: int = Field(default=5, ge=1, le=32)
         shared_directions: bool = False
 
         @model_validator(mode="after")
