@@ -29,8 +29,8 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         from ssl_pipelines.networks.resnet import ResNet
 
         small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
-        options = {"norm": config.norm, "output_stride": config.output_stride}
-        return ResNet(config.name, in_channels, small_stem=small, width=config.width * width, **options)
+        wide, norm, coarsest = config.width * width, config.norm, config.output_stride
+        return ResNet(config.name, in_channels, small_stem=small, width=wide, norm=norm, output_stride=coarsest)
     if config.name in VITS:
         from ssl_pipelines.networks.vit import ViT
 

@@ -65,14 +65,17 @@ class Block(nn.Module):
     def __init__(self, into: int, out: int, kernel: int, stride: int = 1):
         super().__init__()
         self.kernel, self.stride = kernel, stride
-        self.branch = nn.Sequential(nn.Conv2d(into, out, kernel, stride), nn.ReLU(inplace=True), nn.Conv2d(out, out, 1))
-        self.shortcut = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
-        for part in (self.branch[0], self.branch[2]):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-            nn.init.zeros_(part.bias)
+        wide, single = nn.Conv2d(into, out, kernel, stride), nn.Conv2d(out, out, 1)
+        for conv in (wide, single):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
         with torch.no_grad():
-            self.branch[2].weight.mul_(0.5)  # the sum of both ways keeps about its size without norms
+            single.weight.mul_(0.5)  # the sum of both ways keeps about its size without norms
+        self.branch = nn.Sequential(wide, nn.ReLU(inplace=True), single)
+        self.shortcut = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = F.avg_pool2d(x, self.kernel, self.stride) if self.kernel > 1 else x
-        return F.relu(self.branch(x) + self.shortcut(pooled))
+        both: Tensor = self.branch(x) + self.shortcut(pooled)
+        return F.relu(both)

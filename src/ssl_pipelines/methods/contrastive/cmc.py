@@ -21,6 +21,7 @@ from ssl_pipelines.losses.nce import log_normalizer, nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.lab import rgb_to_lab
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
@@ -51,19 +52,22 @@ class CMC(Method):
     needs = ("rgb",)
     encoders = ("towers",)
     in_channels = 3  # of `encode`; the towers take their share
+    towers: Sequence[Encoder]
+    projectors: Sequence[nn.Linear]
+    banks: Sequence[MemoryBank]
     log_z: Tensor
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.06, weight_decay=1e-4))
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.num_samples = parts.num_samples
-        self.towers = nn.ModuleList()
-        for modality in config.modalities:
-            tower = parts.build_encoder(channels=len(CHANNELS[modality]))
+        d = config.projection_dim
+        towers = [parts.build_encoder(channels=len(CHANNELS[modality])) for modality in config.modalities]
+        for tower in towers:
             tower.set_statistics([0.0], [1.0])  # `split` scales already
-            self.towers.append(tower)
-        self.projectors = nn.ModuleList(nn.Linear(tower.dim, config.projection_dim) for tower in self.towers)
-        self.banks = nn.ModuleList(MemoryBank(parts.num_samples, config.projection_dim, config.bank_momentum) for _ in self.towers)
+        self.towers = nn.ModuleList(towers)  # type: ignore[assignment]
+        self.projectors = nn.ModuleList(nn.Linear(tower.dim, d) for tower in towers)  # type: ignore[assignment]
+        self.banks = nn.ModuleList(MemoryBank(self.num_samples, d, config.bank_momentum) for _ in towers)  # type: ignore[assignment]
         self.pairs = list(permutations(range(len(self.towers)), 2))  # (anchor, bank)
         self.register_buffer("log_z", torch.full((len(self.pairs),), torch.nan))  # a pair's, from the first batch
 

@@ -82,9 +82,10 @@ class CPC(Method):
         self.encoder = PatchGrid(parts.build_encoder(channels=1, norm="none", stem="small"), config.grid, parts.image_size)
         d = self.encoder.dim
         self.context = RowContext(d, config.context_dim, config.context_depth)
-        self.predictors = nn.ModuleList(nn.Conv2d(d, d, 1, bias=False) for _ in range(config.steps))  # W_k
-        for predictor in self.predictors:
-            nn.init.normal_(predictor.weight, std=0.1 / d)  # near the uniform guess at first
+        maps = [nn.Conv2d(d, d, 1, bias=False) for _ in range(config.steps)]  # W_k
+        for w in maps:
+            nn.init.normal_(w.weight, std=0.1 / d)  # near the uniform guess at first
+        self.predictors = nn.ModuleList(maps)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         patches = self.encoder.patches(to_gray(batch.views["global"][0]))  # (B, grid, grid, 1, P, P)
