@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import RESNETS, VITS, BackboneConfig
+from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -30,10 +30,15 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
+    "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
+    "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
@@ -44,6 +49,9 @@ TABLE: dict[str, Entry] = {
     "moco_v3": Entry("contrastive.moco_v3", "MoCoV3", "Chen, Xie & He, ICCV 2021, arXiv:2104.02057"),
     "pic": Entry("contrastive.pic", "PIC", "Cao et al., NeurIPS 2020, arXiv:2006.14618"),
     "pirl": Entry("contrastive.pirl", "PIRL", "Misra & van der Maaten, CVPR 2020, arXiv:1912.01991"),
+    "pix_contrast": Entry(
+        "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "a map of 4x4 or more"
+    ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
@@ -58,7 +66,14 @@ PLAIN_OPTIMIZERS = {
     "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
     "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
 }
-READ_BY = {"stem": RESNETS, "width": RESNETS, "patch_size": tuple(VITS), "depth": tuple(VITS)}  # keys of `backbone`
+READ_BY = {
+    "stem": RESNETS,
+    "width": (*RESNETS, *UNPADDED),
+    "norm": RESNETS,
+    "output_stride": RESNETS,
+    "patch_size": tuple(VITS),
+    "depth": tuple(VITS),
+}  # keys of `backbone`
 
 
 def module_of(name: str) -> str:
@@ -109,7 +124,7 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
         if config.name not in names and getattr(config, key) != getattr(plain, key):
             found = f"backbone.{key}={getattr(config, key)!r}"
             raise InputError(f"{found} is read by {', '.join(names)}; with backbone.name={config.name!r} it would be ignored")
-    if config.drop_path and config.name in RESNETS:
+    if config.drop_path and config.name in (*RESNETS, *UNPADDED):
         raise InputError(
             f"backbone.drop_path={config.drop_path} is read by ViTs and timm models; backbone.name={config.name!r} has none"
         )
