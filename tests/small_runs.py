@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.distributed import all_reduce_mean, average_gradients
 from ssl_pipelines.methods.base import Clock, Method
+from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.networks.config import VITS
@@ -49,7 +51,11 @@ def small_config(name: str, **changes: Any) -> RunConfig:
         "method": name,
         "methods": {name: FITTING.get(name, {})},
         "backbone": thin,
-        "pretrain": {"images_seen": 128, "batch_size": 16},
+        "pretrain": {
+            "images_seen": 128,
+            "batch_size": 16,
+            "upstream": dict.fromkeys(method_class(name).upstream, "given by the test"),
+        },
         "seed": 3,
     }
     return RunConfig.resolve(deep_merge(values, changes))
@@ -61,7 +67,21 @@ def runtime(**changes: Any) -> RuntimeConfig:
 
 
 def small_method(config: RunConfig, store: Store, seed: int = 3) -> Method:
-    return build_method(config, data_facts(store), seed)
+    upstream = {key: small_upstream(config, store) for key in method_class(config.method).upstream}
+    if upstream:
+        own = method_class(config.method).fitted(config.method_config, upstream)
+        config = config.model_copy(update={"method_config": own})
+    return build_method(config, data_facts(store), seed, upstream)
+
+
+def small_upstream(config: RunConfig, store: Store) -> nn.Module:
+    """An untrained teacher of the same backbone, as `load_upstream` would give it."""
+    own = {"name": config.backbone.name, "width": config.backbone.width, "depth": config.backbone.depth}
+    wanted = {key: value for key, value in own.items() if value is not None}
+    teacher: nn.Module = build_method(small_config("simclr", backbone=wanted), data_facts(store), 8)
+    if method_class(config.method).upstream_is == "classifier":
+        teacher = Classifier(teacher, 10, 0)  # type: ignore[arg-type]
+    return teacher.requires_grad_(False).eval()
 
 
 def small_loop(config: RunConfig, store_folder: Path) -> Loop:

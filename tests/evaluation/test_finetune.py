@@ -13,8 +13,9 @@ from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation import finetune as finetune_module
 from ssl_pipelines.evaluation.config import Augmentation, FinetuneConfig, FinetuneOptimizer
 from ssl_pipelines.evaluation.errors import NotApplicable
-from ssl_pipelines.evaluation.finetune import Classifier, finetune, predict, train
+from ssl_pipelines.evaluation.finetune import finetune, predict, train
 from ssl_pipelines.evaluation.frame import Frame
+from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.training.model import load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig
 

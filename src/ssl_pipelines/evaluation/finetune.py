@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,16 +11,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts import InputError, new_folder
 from ssl_pipelines.data import Sampler, Store
 from ssl_pipelines.evaluation.config import FinetuneConfig
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all, write_scores
-from ssl_pipelines.methods.base import Method, ParamGroup
-from ssl_pipelines.training.model import load_method, random_method
+from ssl_pipelines.methods.base import ParamGroup
+from ssl_pipelines.methods.classifier import Classifier
+from ssl_pipelines.training.model import load_method, random_method, read_description, save_classifier
 from ssl_pipelines.training.optim import build_optimizer, clip_gradients, set_schedules
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
@@ -28,53 +29,32 @@ from ssl_pipelines.views.plain import plain_view
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan
 
 ROOM = "finetune"
+NETWORK = "finetuned"
 TEST_BATCH = 512
 
 
 def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtime: RuntimeConfig, out: Path) -> list[Score]:
-    """Writes finetune.json and finetune.predictions.parquet into `out`. The last weights are scored, once. Raises NotApplicable
+    """Writes finetune.json, finetune.predictions.parquet and the fine-tuned network (a model folder with a classifier, finetuned/)
+    into `out`. The last weights are scored, once. Raises NotApplicable
     where labels are missing, InputError where the loss is no longer a number."""
     frame, device = Frame.of(Store.open(store), seed, ROOM), set_up(runtime)
     steps = -(-config.images_seen // min(config.batch_size, len(frame.both)))
-    answers = {}
+    answers: dict[str, Outcome] = {}
     with progress(ROOM, 2 * steps, "steps") as advance:
         for name, build in (("trained", load_method), ("from_scratch", partial(random_method, seed=seed))):
-            network = Classifier(build(model), len(frame.store.classes), seed).to(device)
+            network = Classifier(build(model), len(frame.store.classes), derive(seed, "finetune/head")).to(device)
             train(network, frame, config, seed, steps, advance)
+            if name == "trained":
+                tuned = network
             answers[name] = Outcome(predict(network, frame.store, frame.test), f"{_protocol(config, frame, steps)}; {_START[name]}")
     labels = frame.store.labels(frame.test)
     scores = score_all(ROOM, answers["trained"], {"from_scratch": [answers["from_scratch"]]}, labels, seed, frame.describe())
+    with new_folder(out / NETWORK) as folder:
+        save_classifier(tuned, read_description(model), len(frame.both), folder)
+        if (model / "provenance.json").is_file():
+            shutil.copy2(model / "provenance.json", folder / "provenance.json")
     write_scores(out, ROOM, scores, frame.test, labels, answers["trained"].predictions)
     return scores
-
-
-class Classifier(nn.Module):
-    """What `encode` uses of a method, and a linear head. (B, C, H, W) in [0, 1] -> (B, K)."""
-
-    def __init__(self, method: Method, num_classes: int, seed: int):
-        super().__init__()
-        self.method = method
-        probe = torch.zeros(2, method.in_channels, method.image_size, method.image_size)
-        features = method.eval().encode(probe)
-        if not features.requires_grad:  # a teacher: never trained by gradients so far
-            method.requires_grad_(True)
-            features = method.encode(probe)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "finetune/head"))
-            self.head = nn.Linear(features.shape[1], num_classes)
-        keep_reached(method, features)
-
-    def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.head(self.method.encode(images))
-        return out
-
-
-def keep_reached(method: Method, features: Tensor) -> None:
-    """Freezes every parameter on which `features` do not depend: projectors, decoders, predictors."""
-    params = [p for p in method.parameters() if p.requires_grad]
-    gradients = torch.autograd.grad(features.sum(), params, allow_unused=True)
-    for param, gradient in zip(params, gradients, strict=True):
-        param.requires_grad_(gradient is not None)
 
 
 def train(network: Classifier, frame: Frame, config: FinetuneConfig, seed: int, steps: int, advance: Callable[[int], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -62,7 +62,9 @@ class Sampling:
 class Parts:
     """What a method is built from. N = number of images that pretraining reads; `batch_size`: of all ranks.
 
-    `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block."""
+    `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block.
+    `upstream`: name -> the frozen method (or classifier) of an earlier run, in evaluation mode; empty where a finished model is
+    loaded, for only a loss may need them."""
 
     build_encoder: Callable[..., Encoder]
     num_samples: int
@@ -86,6 +88,9 @@ class Method(nn.Module, ABC):
     encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # the modules that `encode` uses: what encoder.safetensors holds
     needs: ClassVar[tuple[str, ...]] = ()  # "vit", "rgb", "square": refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
+    upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
+    upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left
+    upstream_same_size: ClassVar[bool] = True  # an upstream for images of another size is refused
     min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`
 
     encoder: Encoder
@@ -94,6 +99,25 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.image_size = parts.image_size
+        # In a mapping, so that they are no submodules: never trained, saved, or asked for when the finished model is loaded.
+        self._upstream = dict(parts.upstream)
+
+    @classmethod
+    def fitted(cls, config: Any, upstream: Mapping[str, nn.Module]) -> Any:
+        """`config` with what it leaves to the upstream filled in, so that the finished model is rebuilt without it.
+
+        Raises InputError, one line, where an upstream does not fit. Before training."""
+        return config
+
+    def finished(self, name: str) -> Any:
+        """The frozen upstream of that name."""
+        return self._upstream[name]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What the method stands on follows it to its device and type."""
+        for model in self._upstream.values():
+            model._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def prepare(self, images: Tensor) -> None:
         """Once, before step 0, on a seeded sample of uint8 images (n, S, S, C): what it learns it keeps in buffers."""
@@ -124,6 +148,10 @@ class Method(nn.Module, ABC):
     def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
         """images (B, C, H, W) in [0, 1] -> (B, D)."""
         return self.encoder(images) if stage in (None, "final") else self.stages(images)[stage]
+
+    def finetune_features(self, images: Tensor) -> Tensor:
+        """images (B, C, H, W) in [0, 1] -> (B, D'): what a classifier is put on when the whole network is fine-tuned."""
+        return self.encode(images)
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         """{name: (B, D_s)}: what the evaluation may choose from."""

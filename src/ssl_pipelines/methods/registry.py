@@ -33,6 +33,9 @@ TABLE: dict[str, Entry] = {
     "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
+    "clusterfit": Entry(
+        "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
+    ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
@@ -40,6 +43,12 @@ TABLE: dict[str, Entry] = {
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
+    "feature_distillation": Entry(
+        "distillation.feature_distillation",
+        "FeatureDistillation",
+        "Wei et al., 2022, arXiv:2205.14141",
+        "a finished run as teacher",
+    ),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
@@ -54,6 +63,13 @@ TABLE: dict[str, Entry] = {
     ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
+    "simclr_v2": Entry("contrastive.simclr_v2", "SimCLRv2", "Chen et al., NeurIPS 2020, arXiv:2006.10029"),
+    "simclr_v2_distill": Entry(
+        "contrastive.simclr_v2_distill",
+        "SimCLRv2Distill",
+        "Chen et al., NeurIPS 2020, arXiv:2006.10029",
+        "a fine-tuned run as teacher",
+    ),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
@@ -73,6 +89,7 @@ READ_BY = {
     "output_stride": RESNETS,
     "patch_size": tuple(VITS),
     "depth": tuple(VITS),
+    "positions": tuple(VITS),
 }  # keys of `backbone`
 
 

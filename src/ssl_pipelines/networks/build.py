@@ -32,11 +32,15 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         wide, norm, coarsest = config.width * width, config.norm, config.output_stride
         return ResNet(config.name, in_channels, small_stem=small, width=wide, norm=norm, output_stride=coarsest)
     if config.name in VITS:
+        from ssl_pipelines.networks.relative import RelativeViT
         from ssl_pipelines.networks.vit import ViT
 
         dim, depth, heads = VITS[config.name]
         dim = round(dim * width / (4 * heads)) * 4 * heads
-        return ViT(in_channels, dim, config.depth or depth, heads, config.patch_size, drop_path=config.drop_path)
+        sizes = (in_channels, dim, config.depth or depth, heads, config.patch_size)
+        if config.positions == "relative":
+            return RelativeViT(*sizes, grid=image_size // config.patch_size, drop_path=config.drop_path)
+        return ViT(*sizes, drop_path=config.drop_path)
     if config.name in UNPADDED:
         from ssl_pipelines.networks.unpadded import UnpaddedNet
 

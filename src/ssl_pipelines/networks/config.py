@@ -25,4 +25,5 @@ class BackboneConfig(Config):
     )
     patch_size: int = Field(default=4, ge=1, le=64)  # ViT only
     depth: int | None = Field(default=None, ge=1, le=48)  # ViT only; None: the name's
+    positions: Literal["sincos", "relative"] = "sincos"  # ViT only; relative: one table of biases for all blocks, nothing absolute
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # ViT and timm models

@@ -9,6 +9,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.networks.drop_path import own_drop_path
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.patches import patchify
 from ssl_pipelines.networks.positions import sincos_positions
@@ -25,7 +26,9 @@ class ViT(Encoder):
         self.patch_embed = nn.Linear(patch_size * patch_size * in_channels, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         rates = torch.linspace(0, drop_path, depth).tolist()
-        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio=4, qkv_bias=True, drop_path=rate) for rate in rates)
+        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio=4, qkv_bias=True) for _ in rates)
+        for block, rate in zip(self.blocks, rates, strict=True):
+            own_drop_path(block, rate)
         self.norm = nn.LayerNorm(dim)
         nn.init.normal_(self.cls_token, std=0.02)
         init_transformer(self)

@@ -11,6 +11,7 @@ from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
 from ssl_pipelines.orchestration.paths import home_root
+from ssl_pipelines.orchestration.upstream import is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
 from ssl_pipelines.reporting.config import ReportConfig
 from ssl_pipelines.training.config import RunConfig
@@ -38,6 +39,7 @@ class Parameters:
     run: RunConfig
     blocks: Mapping[str, Config]
     given_paths: Mapping[str, str | None]  # as the user wrote them: fingerprints are to hold in another checkout
+    given_upstream: Mapping[str, str]  # the same: what an upstream is counts, not how it was named
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Self:
@@ -53,8 +55,11 @@ class Parameters:
         if run.pretrain.init_from:
             pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
             run = run.model_copy(update={"pretrain": pretrain})
+        named = dict(run.pretrain.upstream)
+        found = {name: value if is_reference(value) else str(_absolute(value)) for name, value in named.items()}
+        run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update={"upstream": found})})
         _fits(dataset, run)
-        return cls(run, blocks, given)
+        return cls(run, blocks, given, named)
 
     @property
     def runtime(self) -> RuntimeConfig:
@@ -72,7 +77,7 @@ class Parameters:
             if key == "run":
                 body = self.run.dump()
                 parts |= {"method": body["method"], "methods": {body["method"]: body["method_config"]}, "seed": body["seed"]}
-                parts |= {"backbone": body["backbone"], "pretrain": body["pretrain"]}
+                parts |= {"backbone": body["backbone"], "pretrain": body["pretrain"] | {"upstream": sorted(self.given_upstream)}}
             elif key == "seed":
                 parts["seed"] = self.run.seed
             else:
@@ -81,7 +86,8 @@ class Parameters:
 
     def tree(self) -> dict[str, Any]:
         """All of it, for the log."""
-        return self.read_by(("run", *BLOCKS))
+        tree = self.read_by(("run", *BLOCKS))
+        return tree | {"pretrain": tree["pretrain"] | {"upstream": dict(self.given_upstream)}}
 
 
 def _absolute(path: str | None) -> str | None:

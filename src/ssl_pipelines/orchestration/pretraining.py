@@ -18,6 +18,7 @@ from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tail import Tail
 from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.upstream import Upstream, find_upstreams
 from ssl_pipelines.training import launch
 
 log = logging.getLogger("ssl_pipelines")
@@ -28,21 +29,27 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artif
     """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped."""
     source = parameters.run.pretrain.init_from
     extra = {"init_from": _source_digest(Path(source))} if source else {}
+    upstream = find_upstreams(parameters.run.pretrain.upstream, current().tracker)
+    extra |= {f"upstream {name}": found.fingerprint for name, found in upstream.items()}
+    folders = {name: str(found.folder) for name, found in upstream.items()}
+    run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update={"upstream": folders})})
 
     def build(folder: Path, record: Record) -> None:
         work = folder / "checkpoints" / record.recipe[:8]
         _say_what_else_is_there(work)
         tracker = current().tracker
-        run_id = None if tracker is None else _open(tracker, work, store, gate, parameters, record)
+        run_id = None if tracker is None else _open(tracker, work, store, gate, parameters, record, upstream)
         if tracker is None:
-            launch.run(parameters.run, parameters.runtime, store.path, work)
+            launch.run(run, parameters.runtime, store.path, work)
         else:
             with Tail(work / "events.jsonl", tracker):
-                launch.run(parameters.run, parameters.runtime, store.path, work)
+                launch.run(run, parameters.runtime, store.path, work)
         finished = work / "final"
         measured = read_json(work / "measured.json")
         provenance = {"mlflow_run_id": run_id, "git_commit": tracker.commit if tracker else "unknown", "command": current().command}
         provenance |= measured | {"hardware": hardware(), "versions": versions(), "fingerprint": record.recipe}
+        if upstream:
+            provenance["upstream"] = {name: found.describe(tracker) for name, found in upstream.items()}
         write_json(finished / "provenance.json", provenance)
         if tracker is not None:
             _log_model(tracker, finished, store, record)
@@ -51,7 +58,15 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artif
     return make(ROOM, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
 
 
-def _open(tracker: Tracker, work: Path, store: Artifact, gate: Artifact, parameters: Parameters, record: Record) -> str:
+def _open(
+    tracker: Tracker,
+    work: Path,
+    store: Artifact,
+    gate: Artifact,
+    parameters: Parameters,
+    record: Record,
+    upstream: Mapping[str, Upstream],
+) -> str:
     run, data = parameters.run, Store.open(store.path)
     tags = {
         "method": run.method,
@@ -60,6 +75,8 @@ def _open(tracker: Tracker, work: Path, store: Artifact, gate: Artifact, paramet
         "dataset.sha256": data.sha256,
         "fingerprint": record.recipe,
     }
+    for name, found in upstream.items():
+        tags |= {f"upstream.{name}": found.run_id or found.given, f"upstream.{name}.fingerprint": found.fingerprint}
     run_id = tracker.open_pretraining(work / "run.json", f"{run.method} on {data.name}", tags, parameters.tree())
     if not (work / "told").exists():
         profile = {

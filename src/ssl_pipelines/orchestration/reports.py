@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ssl_pipelines.artifacts import Artifact, Record
 from ssl_pipelines.orchestration.freshness import make
@@ -30,6 +31,8 @@ def make_report(inputs: dict[str, Artifact], parameters: Parameters) -> Artifact
             "hardware": known.get("hardware", {}),
             "versions": known.get("versions", {}),
         }
+        if known.get("upstream"):
+            provenance["upstream"] = {name: _as_of_now(found) for name, found in known["upstream"].items()}
         scores = inputs["linear_scores"].path
         report(inputs["store"].path, model, inputs["features"].path, scores, provenance, config, parameters.run.seed, folder)
         tracker = current().tracker
@@ -41,3 +44,10 @@ def make_report(inputs: dict[str, Artifact], parameters: Parameters) -> Artifact
                 tracker.file(figure, "figures")
 
     return make(ROOMS["report"], parameters, {name: artifact.fingerprint for name, artifact in inputs.items()}, build)
+
+
+def _as_of_now(upstream: dict[str, Any]) -> dict[str, Any]:
+    """An upstream with the scores that its run has by now: it may have been evaluated after its student was trained."""
+    tracker, run_id = current().tracker, upstream.get("mlflow_run_id")
+    scores = tracker.scores(run_id) if tracker is not None and run_id else {}
+    return upstream | {"scores": upstream["scores"] | scores}

@@ -53,7 +53,7 @@ ROOMS: dict[str, Room] = {
         ),
         Room(
             "finetune", "finetune_scores", "data/07_model_output", ("store", "model"), ("finetune", "seed"),
-            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet"),
+            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"),
         ),
         Room(
             "report", "report", "data/08_reporting",

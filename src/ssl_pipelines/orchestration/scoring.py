@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssl_pipelines.artifacts import Artifact, Record, new_file, write_json
+from ssl_pipelines.artifacts import Artifact, Record, new_file, new_folder, write_json
 from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.orchestration.freshness import make
@@ -34,6 +34,10 @@ def make_scores(
             _write_nothing(folder, name, str(reason))
             return
         tell(name, scores)
+        tracker = current().tracker
+        for network in networks(name):
+            if tracker is not None:  # here the next run's takes its place
+                tracker.folder(folder / network, network)
 
     made = make(room, parameters, {key: artifact.fingerprint for key, artifact in inputs.items()}, build)
     note = made.path / f"{name}.skipped.txt"
@@ -57,10 +61,18 @@ def tell(name: str, scores: Sequence[Score]) -> None:
     tracker.tags({f"protocol.{name}": scores[0].protocol} if scores else {})
 
 
+def networks(name: str) -> list[str]:
+    """The model folders among a room's outputs."""
+    return [part for part in ROOMS[name].outputs if "." not in part]
+
+
 def _write_nothing(folder: Path, name: str, reason: str) -> None:
     empty = pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64")
     with new_file(folder / f"{name}.predictions.parquet") as partial:
         empty.to_parquet(partial, index=False)
+    for network in networks(name):  # none was trained
+        with new_folder(folder / network):
+            pass
     write_json(folder / f"{name}.json", [])
     with new_file(folder / f"{name}.skipped.txt") as partial:
         partial.write_text(reason + "\n", encoding="utf-8")

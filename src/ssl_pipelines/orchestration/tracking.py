@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_pipelines.artifacts import read_json, write_json
+from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.orchestration.paths import home_root
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "ssl_pipelines"
 PARAMS_A_BATCH, LONGEST = 100, 6000
+SCORES = ("linear.top1", "knn.top1", "finetune.top1")
 
 
 class Tracker:
@@ -74,6 +75,10 @@ class Tracker:
     def file(self, path: Path, folder: str | None = None) -> None:
         self.client.log_artifact(self._open(), str(path), folder)
 
+    def folder(self, path: Path, name: str) -> None:
+        """All files of a folder, below `name`: runs:/<id>/<name>."""
+        self.client.log_artifacts(self._open(), str(path), name)
+
     def dataset(self, name: str, digest: str, source: str, profile: str) -> None:
         """The data set as MLflow knows it, shown in the UI beside the run."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -91,6 +96,53 @@ class Tracker:
 
     def known_metrics(self) -> list[str]:
         return list(self.client.get_run(self._open()).data.metrics)
+
+    def model_of(self, key: str, given: str) -> tuple[str, str | None]:
+        """(URI of the logged model, id of the run that trained it) of a run id, runs:/ or models:/ URI. Raises InputError where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if not given.startswith("models:/"):
+                run_id, _, path = given.removeprefix("runs:/").partition("/")
+                run = self._find(run_id)
+                uri = None if run is None else f"runs:/{run_id}/{path}" if path else run.data.tags.get("model_uri")
+                if uri is None:
+                    what = "no such run" if run is None else "a run without a finished model"
+                    raise InputError(f"{key}: {what} in {self.uri}")
+                return str(uri), run_id
+            name, alias, version = _registered(given)
+            if version is None and alias is None:  # models:/m-...: a logged model, registered or not
+                return given, self.client.get_logged_model(name).source_run_id
+            found = (
+                self.client.get_model_version_by_alias(name, alias) if alias else self.client.get_model_version(name, str(version))
+            )
+            return f"models:/{found.name}/{found.version}", found.run_id or None
+        except MlflowException as error:
+            raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
+
+    def download(self, key: str, uri: str, folder: Path) -> None:
+        """All files of a logged model. Raises InputError where they cannot be had."""
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.uri)
+        try:
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+        except (MlflowException, OSError) as error:
+            raise InputError(f"{key}: {uri} cannot be fetched from {self.uri} ({error})") from None
+        finally:
+            mlflow.set_tracking_uri(before)
+
+    def scores(self, run_id: str) -> dict[str, float]:
+        """The top-1 scores of a pretraining: its own, and its later evaluations', the newest last."""
+        run = self._find(run_id)
+        if run is None:
+            return {}
+        query = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        children = self.client.search_runs([run.info.experiment_id], query, order_by=["attributes.start_time ASC"])
+        values = {name: value for one in [run, *children] for name, value in one.data.metrics.items()}
+        return {name: values[name] for name in SCORES if name in values}
 
     def finish(self, status: str) -> None:
         """FINISHED, FAILED or KILLED, for whichever run is open."""
@@ -149,3 +201,13 @@ class Tracker:
         rows = [Param(key, str(value)[:LONGEST]) for key, value in flatten(dict(parameters)).items()]
         for start in range(0, len(rows), PARAMS_A_BATCH):
             self.client.log_batch(run_id, params=rows[start : start + PARAMS_A_BATCH])
+
+
+def _registered(uri: str) -> tuple[str, str | None, str | None]:
+    """models:/name@alias or models:/name/version -> name, alias, version."""
+    name = uri.removeprefix("models:/")
+    if "@" in name:
+        name, _, alias = name.partition("@")
+        return name, alias, None
+    name, _, version = name.partition("/")
+    return name, None, version or None

@@ -29,10 +29,12 @@ def report(
 ) -> dict[str, Any]:
     """Writes metrics.json, report.html, plots/*.csv and figures/*.png into the existing empty folder `out`; returns the metrics.
 
-    provenance: git_commit, mlflow_run_id, command (text); parameters, fingerprints, seconds (by room), hardware, versions
-    (mappings); what is missing of it is left out. Where features or a room's scores are missing, the page says so."""
+    provenance: git_commit, mlflow_run_id, command (text); parameters, fingerprints, seconds (by room), hardware, versions,
+    upstream (mappings); what is missing of it is left out. Where features or a room's scores are missing, the page says so."""
     data, trained, scored = Store.open(store), Model(model), Scores(scores)
     metrics = merge(data, trained, scored, provenance.get("git_commit"))
+    if provenance.get("upstream"):
+        metrics["upstream"] = dict(provenance["upstream"])
     write_json(out / "metrics.json", metrics)
     shown = _shown(data, trained, None if features is None else Features(features, scored.stage), scored, config, seed)
     write_plots(out / "plots", trained, shown["predictions"], data.classes)
@@ -103,6 +105,7 @@ def _identity(store: Store, model: Model, provenance: Mapping[str, Any], metrics
         *tables.model_facts(model),
         ("Images", f"{usable:,}"),
         ("Classes", f"{len(store.classes):,}" if store.classes else "–"),
+        *tables.upstream_facts(provenance.get("upstream") or {}),
     ]
     lines = {
         "Commit": metrics["git_commit"],
@@ -110,7 +113,13 @@ def _identity(store: Store, model: Model, provenance: Mapping[str, Any], metrics
         "Data, sha256": store.sha256,
         "Seed": seed,
     }
-    blocks = {"Parameters": "parameters", "Fingerprints": "fingerprints", "Hardware": "hardware", "Versions": "versions"}
+    blocks = {
+        "Upstream": "upstream",
+        "Parameters": "parameters",
+        "Fingerprints": "fingerprints",
+        "Hardware": "hardware",
+        "Versions": "versions",
+    }
     details = [(title, tables.pairs(provenance.get(key) or {}, ("Name", "Value"))) for title, key in blocks.items()]
     return {
         "method": model.method,

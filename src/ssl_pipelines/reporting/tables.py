@@ -107,6 +107,17 @@ def model_facts(model: Model) -> list[tuple[str, str]]:
     return facts
 
 
+def upstream_facts(upstream: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """On what the model stood: ("Teacher", "simclr, linear.top1 71.2 %"); and that it has seen labels, where it has."""
+    found = []
+    for name, known in upstream.items():
+        scores = ", ".join(f"{metric} {percent(value)}" for metric, value in known.get("scores", {}).items())
+        labels = known.get("labels_seen") or 0
+        parts = [str(known["method"]), scores or "no score known", f"trained on {labels:,} labels" if labels else ""]
+        found.append((name.capitalize(), ", ".join(filter(None, parts))))
+    return found
+
+
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 

@@ -23,6 +23,7 @@ class PretrainConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     optimizer: OptimizerConfig = OptimizerConfig()
     init_from: str | None = None
+    upstream: dict[str, str] = Field(default_factory=dict)  # name that the method gives it -> the model folder of an earlier run
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -61,6 +62,7 @@ class RunConfig(Config):
             raise InputError(
                 f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
             )
+        _check_names(name, method.upstream, checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
         own.check_run(checked.batch_size, backbone)
@@ -86,6 +88,18 @@ class RunConfig(Config):
         """Steps of `batch_size` ids each; the last one is whole too."""
         wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
         return max(1, -(-wanted // self.pretrain.batch_size))
+
+
+def _check_names(method: str, wanted: tuple[str, ...], given: Mapping[str, str]) -> None:
+    for name in given:
+        if name not in wanted:
+            allowed = f"Allowed: {', '.join(wanted)}" if wanted else f"method={method!r} stands on no earlier run"
+            raise InputError(f"pretrain.upstream.{name}={given[name]!r} would be ignored. {allowed}")
+    for name in wanted:
+        if not given.get(name):
+            raise InputError(
+                f"method={method!r} stands on an earlier run: give pretrain.upstream.{name}=<a model folder, an MLflow run id, or models:/name@alias>"
+            )
 
 
 def _block(values: Mapping[str, Any], key: str, above: str = "") -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError, new_file, read_json, write_json
 from ssl_pipelines.methods.base import Method, Parts
+from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.networks.build import build_encoder
 from ssl_pipelines.networks.encoder import Encoder
@@ -23,10 +25,13 @@ from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
 
 SCHEMA_VERSION = 1
+HEAD = "head.safetensors"  # the linear layer of a fine-tuned network
 
 
-def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
-    """A fresh method. `data` = {channels, size, mean, std, num_samples} of the store. Weights are a function of `seed`."""
+def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: Mapping[str, nn.Module] | None = None) -> Method:
+    """A fresh method. `data` = {channels, size, mean, std, num_samples} of the store. Weights are a function of `seed`.
+
+    `upstream`: the frozen models that its loss stands on; a model that is only evaluated needs none."""
     plan = config.method_config.resolved_views(data["size"])
     assert plan.size is not None
     size = plan.size
@@ -44,12 +49,14 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int) -> Method:
     config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
-        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size)
+        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size, upstream or {})
         return cls(config.method_config.model_copy(update={"views": plan}), parts)
 
 
-def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int) -> dict[str, Any]:
-    """config.json: enough to rebuild the method, and what was done."""
+def describe(
+    config: RunConfig, data: dict[str, Any], method: Method, steps: int, upstream: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """config.json: enough to rebuild the method, what was done, and on what it stood."""
     plan = method.config.views
     drawn = steps * config.pretrain.batch_size
     encoder = sum(p.numel() for name in method.encoders for p in method.get_submodule(name).parameters())
@@ -63,6 +70,7 @@ def describe(config: RunConfig, data: dict[str, Any], method: Method, steps: int
         "steps": steps,
         "images_seen": drawn,
         "views_seen": drawn * sum(group.count for group in plan.groups.values()),
+        **({"upstream": dict(upstream)} if upstream else {}),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
 
@@ -116,6 +124,22 @@ def load_method(folder: Path) -> Method:
     load_weights(method, read_weights(folder, "encoder", "method"), str(folder))
     split_norms(method, 1)  # here and below: a device's share of the batch matters to pretraining alone
     return method.eval()
+
+
+def save_classifier(network: Classifier, description: dict[str, Any], labels_seen: int, folder: Path) -> None:
+    """A fine-tuned network as a model folder: `description` is that of the model it started from."""
+    save_weights(network.method, folder)
+    with new_file(folder / HEAD) as partial:
+        partial.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in network.head.state_dict().items()}))
+    write_description(folder, description | {"num_classes": network.head.out_features, "labels_seen": labels_seen})
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """The fine-tuned network of a folder that `save_classifier` wrote, in evaluation mode, on the CPU."""
+    method = load_method(folder)
+    network = Classifier(method, int(read_description(folder)["num_classes"]), seed=0)
+    load_weights(network.head, read_weights(folder, HEAD.removesuffix(".safetensors")), str(folder))
+    return network.eval()
 
 
 def random_method(folder: Path, seed: int) -> Method:

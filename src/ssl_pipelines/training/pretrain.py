@@ -28,6 +28,7 @@ from ssl_pipelines.training.model import build_method, describe, init_from, save
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import say_where, training_progress
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
+from ssl_pipelines.training.upstream import NOTE, check_same, facts, load_upstream
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
@@ -42,7 +43,9 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
     store, device = Store.open(store_folder), set_up(runtime)
     check_ranks(config, world_size())
     data = data_facts(store)
-    method = build_method(config, data, config.seed)
+    config, upstream = load_upstream(config, data)
+    stands_on = {name: facts(Path(path)) for name, path in config.pretrain.upstream.items()}
+    method = build_method(config, data, config.seed, upstream)
     plan = method.config.views
     batch_size, accumulate = config.pretrain.batch_size, config.pretrain.accumulate
     feed = Feed(store, plan, batch_size, accumulate, config.seed, device, runtime.residency)
@@ -52,7 +55,10 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
     state = newest_checkpoint(work)
     if state is None:
         _prepare(method, config, store, feed)
+        if stands_on and is_first():
+            write_json(work / NOTE, stands_on)
     else:
+        check_same(work, stands_on)
         load_weights(method, state["method"], f"the checkpoint in {work}")
     method.to(device)
     loop = Loop(method, feed, config.pretrain.optimizer, total, config.seed, precision)
@@ -80,7 +86,7 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
         final.mkdir(exist_ok=True)
         save_weights(method.to("cpu"), final)
         history(work / "events.jsonl").to_parquet(final / "history.parquet", index=False)
-        write_description(final, describe(config, data, method, total))
+        write_description(final, describe(config, data, method, total, stands_on))
 
 
 def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, start: int, total: int) -> None:

@@ -1,0 +1,88 @@
+"""The earlier runs that a training stands on, from wherever the user points: a model folder, an MLflow run id, a registry URI or alias.
+
+The core is given folders. What comes out of MLflow is kept below data/.upstream, under the id of what it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_pipelines.artifacts import InputError, new_folder, read_json
+from ssl_pipelines.evaluation.finetune import NETWORK
+from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.training.upstream import facts
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+ALLOWED = "allowed: a model folder, an MLflow run id, models:/<name>@<alias>, models:/<name>/<version>, runs:/<id>/finetuned"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One earlier model: as the user named it, the folder it lies in, what is known of it, and the run that trained it."""
+
+    given: str
+    folder: Path
+    facts: Mapping[str, Any]
+    run_id: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.facts["fingerprint"])
+
+    def describe(self, tracker: Tracker | None) -> dict[str, Any]:
+        """For provenance and report: its facts, its run, and the scores that MLflow knows of that run by now."""
+        scores = tracker.scores(self.run_id) if tracker is not None and self.run_id else {}
+        return {"given": self.given, "mlflow_run_id": self.run_id, **self.facts, "scores": scores}
+
+
+def is_reference(given: str) -> bool:
+    """Does it name something in MLflow, rather than a folder?"""
+    return given.startswith(("models:/", "runs:/")) or RUN_ID.fullmatch(given) is not None
+
+
+def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[str, Upstream]:
+    """Raises InputError, one line, for what is not there or holds no model of this project."""
+    return {name: _find(f"pretrain.upstream.{name}={value!r}", value, tracker) for name, value in given.items()}
+
+
+def _find(key: str, given: str, tracker: Tracker | None) -> Upstream:
+    if not is_reference(given):
+        folder, run_id = Path(given), None
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
+        note = folder / "provenance.json"
+        known = read_json(note).get("mlflow_run_id") if note.is_file() else None
+        instead = _our_own(folder, known)
+        if instead:
+            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
+        return Upstream(given, folder, facts(folder), known)
+    if tracker is None:
+        raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
+    uri, run_id = tracker.model_of(key, given)
+    folder = _fetched(key, uri, tracker)
+    return Upstream(given, folder, facts(folder), run_id)
+
+
+def _our_own(folder: Path, run_id: str | None) -> str | None:
+    """For a folder that the rooms write themselves, so that a student would take its teacher's place: what to give instead."""
+    for room, below, uri in ((ROOMS["pretrain"], "", "{}"), (ROOMS["finetune"], NETWORK, "runs:/{}/" + NETWORK)):
+        if folder.resolve() == (project_root() / room.folder / below).resolve():
+            return f"{uri.format(run_id)} (from MLflow), or a copy of it," if run_id else "a copy of it"
+    return None
+
+
+def _fetched(key: str, uri: str, tracker: Tracker) -> Path:
+    """The model folder within a logged model; fetched once."""
+    place = project_root() / "data" / ".upstream" / re.sub(r"[^\w.-]+", "_", uri.partition(":/")[2])
+    if not place.is_dir():
+        with new_folder(place) as fresh:
+            tracker.download(key, uri, fresh)
+    for description in sorted(place.rglob("config.json")):
+        if (description.parent / "encoder.safetensors").is_file():
+            return description.parent
+    raise InputError(f"{key}: {uri} holds no model of this project (config.json and encoder.safetensors)")
