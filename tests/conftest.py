@@ -1,4 +1,4 @@
-"""Shared by all tests: one torch thread, and a store of a few hundred real digits."""
+"""Shared by all tests: one torch thread, a store of a few hundred real digits, and one of crops of color photographs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import write_digits
+from projects import write_digits, write_photos
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +27,24 @@ def _one_torch_thread():
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store with 400 real digits at 16 px: train, validation and test."""
-    from ssl_pipelines.data import DatasetConfig, ingest
-
     folder = tmp_path_factory.mktemp("digits")
     write_digits(folder / "digits.npz", 400)
+    return ingested(folder, "digits.npz", 16)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store with 96 color crops at 32 px: train, validation and test."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_photos(folder / "photos.npz", 96, 32)
+    return ingested(folder, "photos.npz", 32)
+
+
+def ingested(folder: Path, name: str, size: int) -> Path:
+    from ssl_pipelines.data import DatasetConfig, ingest
+
     store = folder / "store"
     store.mkdir()
-    source = {"reader": "npz", "root": str(folder / "digits.npz"), "size": 16, "fields": ["saliency"]}
+    source = {"reader": "npz", "root": str(folder / name), "size": size, "fields": ["saliency"]}
     ingest(DatasetConfig.of(source, "dataset"), seed=0, out=store, workers=1)
     return store

@@ -23,6 +23,19 @@ def write_digits(path: Path, count: int, seed: int = 0) -> None:
     np.savez(path, images=x[rows].reshape(-1, 28, 28).astype(np.uint8), labels=y[rows].astype(np.int64))
 
 
+def write_photos(path: Path, count: int, size: int, seed: int = 0) -> None:
+    """`count` squares of the two photographs that scikit-learn carries, size px in color, as one .npz; the label is the photograph."""
+    from sklearn.datasets import load_sample_images
+
+    random, photos = np.random.default_rng(seed), load_sample_images().images
+    images = np.empty((count, size, size, 3), np.uint8)
+    for k in range(count):
+        photo, step = photos[k % 2], int(random.integers(1, 5))  # every step-th pixel: near and far
+        top, left = (int(random.integers(0, edge - step * size + 1)) for edge in photo.shape[:2])
+        images[k] = photo[top : top + step * size : step, left : left + step * size : step]
+    np.savez(path, images=images, labels=np.arange(count) % 2)
+
+
 def copy_project(target: Path) -> None:
     for name in ("conf", "pyproject.toml", ".telemetry", "dvc.yaml"):
         source = ROOT / name

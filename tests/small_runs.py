@@ -34,8 +34,10 @@ PROCESSES.set_forkserver_preload(
 )
 
 
-# What is scaled to tens of thousands of images does not fit into a few hundred.
-FEW: dict[str, dict[str, Any]] = {
+# What is made for tens of thousands of images of 32 px does not fit a few hundred of 16.
+FITTING: dict[str, dict[str, Any]] = {
+    "amdim": {"views": {"size": 32}},
+    "pix_contrast": {"views": {"size": 32}},
     "deepcluster": {"num_clusters": 12},
     "deepcluster_v2": {"num_prototypes": 12},
     "swav": {"num_prototypes": 24, "queue_size": 32},
@@ -47,7 +49,7 @@ def small_config(name: str, **changes: Any) -> RunConfig:
     thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
     values: dict[str, Any] = {
         "method": name,
-        "methods": {name: FEW.get(name, {})},
+        "methods": {name: FITTING.get(name, {})},
         "backbone": thin,
         "pretrain": {
             "images_seen": 128,

@@ -242,3 +242,18 @@ def test_impossible_recipes_are_refused():
     for values in ({"scale": [0.5, 0.1]}, {"scale": [0.1, 2]}, {"flip": 1.5}, {"crop": "random"}):
         with pytest.raises(InputError, match=next(iter(values))):
             ViewRecipe.of(values, "recipe")
+
+
+def test_a_shared_flip_mirrors_all_views_of_an_image_or_none():
+    group = ViewGroup(recipe=ViewRecipe(crop="none", flip=0.5), count=3, shared_flip=True)
+    again = ViewGroup(same_as="global", count=3, size=8)
+    plan = ViewPlan(groups={"global": group, "small": again}).resolved(16)
+    images = uint8(64, 16, 3)
+    batch = make_views(images, torch.arange(64), plan, 0, 0, slice(0, 64), 64)
+    flips = batch.targets["global_box"][..., 4]
+    assert torch.equal(flips, flips[:1].expand(3, -1))
+    assert 10 < flips[0].sum() < 54
+    assert torch.equal(batch.targets["small_box"], batch.targets["global_box"])
+    source = images.permute(0, 3, 1, 2).float() / 255
+    for view in batch.views["global"]:
+        torch.testing.assert_close(view, torch.where(flips[0].bool().view(-1, 1, 1, 1), source.flip(3), source))

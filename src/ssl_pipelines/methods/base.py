@@ -158,6 +158,11 @@ class Method(nn.Module, ABC):
         return {"final": self.encode(images)} if self.judged_at == "final" else self.encoder.stages(images)
 
     @property
+    def in_channels(self) -> int:
+        """C of the images that `encode` takes."""
+        return self.encoder.in_channels
+
+    @property
     def dim(self) -> int:
         """D of `encode`."""
         return self.encoder.dim

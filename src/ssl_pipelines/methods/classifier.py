@@ -14,7 +14,7 @@ class Classifier(nn.Module):
     def __init__(self, method: Method, num_classes: int, seed: int):
         super().__init__()
         self.method = method
-        probe = torch.zeros(2, method.encoder.in_channels, method.image_size, method.image_size)
+        probe = torch.zeros(2, method.in_channels, method.image_size, method.image_size)
         features = method.eval().finetune_features(probe)
         if not features.requires_grad:  # a teacher: never trained by gradients so far
             method.requires_grad_(True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import RESNETS, VITS, BackboneConfig
+from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -30,6 +30,7 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
+    "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
     "background_aug": Entry(
         "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
     ),
@@ -38,8 +39,12 @@ TABLE: dict[str, Entry] = {
     "clusterfit": Entry(
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
+    "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
+    "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "feature_distillation": Entry(
         "distillation.feature_distillation",
@@ -56,6 +61,9 @@ TABLE: dict[str, Entry] = {
     "moco_v3": Entry("contrastive.moco_v3", "MoCoV3", "Chen, Xie & He, ICCV 2021, arXiv:2104.02057"),
     "pic": Entry("contrastive.pic", "PIC", "Cao et al., NeurIPS 2020, arXiv:2006.14618"),
     "pirl": Entry("contrastive.pirl", "PIRL", "Misra & van der Maaten, CVPR 2020, arXiv:1912.01991"),
+    "pix_contrast": Entry(
+        "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "a map of 4x4 or more"
+    ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
     "simclr_v2": Entry("contrastive.simclr_v2", "SimCLRv2", "Chen et al., NeurIPS 2020, arXiv:2006.10029"),
@@ -79,7 +87,9 @@ PLAIN_OPTIMIZERS = {
 }
 READ_BY = {
     "stem": RESNETS,
-    "width": RESNETS,
+    "width": (*RESNETS, *UNPADDED),
+    "norm": RESNETS,
+    "output_stride": RESNETS,
     "patch_size": tuple(VITS),
     "depth": tuple(VITS),
     "positions": tuple(VITS),
@@ -134,7 +144,7 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
         if config.name not in names and getattr(config, key) != getattr(plain, key):
             found = f"backbone.{key}={getattr(config, key)!r}"
             raise InputError(f"{found} is read by {', '.join(names)}; with backbone.name={config.name!r} it would be ignored")
-    if config.drop_path and config.name in RESNETS:
+    if config.drop_path and config.name in (*RESNETS, *UNPADDED):
         raise InputError(
             f"backbone.drop_path={config.drop_path} is read by ViTs and timm models; backbone.name={config.name!r} has none"
         )

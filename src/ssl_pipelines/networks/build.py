@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
-from ssl_pipelines.networks.config import RESNETS, VITS, BackboneConfig
+from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
 
 SMALL_STEM_UP_TO = 64  # px; above it the ImageNet stem
@@ -15,11 +15,11 @@ def check_backbone(config: BackboneConfig, image_size: int | None = None) -> Non
     if config.name in VITS:
         if image_size and image_size % config.patch_size:
             raise InputError(f"backbone.patch_size={config.patch_size} does not divide the view size {image_size}")
-    elif config.name not in RESNETS:
+    elif config.name not in (*RESNETS, *UNPADDED):
         import timm
 
         if not timm.is_model(config.name):
-            raise unknown("backbone.name", config.name, [*RESNETS, *VITS, "any name of timm.list_models()"])
+            raise unknown("backbone.name", config.name, [*RESNETS, *VITS, *UNPADDED, "any name of timm.list_models()"])
 
 
 def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0) -> Encoder:
@@ -29,7 +29,8 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         from ssl_pipelines.networks.resnet import ResNet
 
         small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
-        return ResNet(config.name, in_channels, small_stem=small, width=config.width * width)
+        wide, norm, coarsest = config.width * width, config.norm, config.output_stride
+        return ResNet(config.name, in_channels, small_stem=small, width=wide, norm=norm, output_stride=coarsest)
     if config.name in VITS:
         from ssl_pipelines.networks.relative import RelativeViT
         from ssl_pipelines.networks.vit import ViT
@@ -40,6 +41,12 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         if config.positions == "relative":
             return RelativeViT(*sizes, grid=image_size // config.patch_size, drop_path=config.drop_path)
         return ViT(*sizes, drop_path=config.drop_path)
+    if config.name in UNPADDED:
+        from ssl_pipelines.networks.unpadded import UnpaddedNet
+
+        base, top, depth = UNPADDED[config.name]
+        wider = config.width * width
+        return UnpaddedNet(in_channels, max(8, round(base * wider)), max(8, round(top * wider)), depth, image_size)
     from ssl_pipelines.networks.timm_encoder import TimmEncoder
 
     return TimmEncoder(config.name, in_channels, image_size, config.drop_path)

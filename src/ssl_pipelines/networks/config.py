@@ -10,6 +10,7 @@ from ssl_pipelines.artifacts import Config
 
 RESNETS = ("resnet_small", "resnet18", "resnet34", "resnet50")
 VITS = {"vit_mini": (192, 4, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # width, depth, heads
+UNPADDED = {"unpadded_small": (32, 256, 2), "unpadded_base": (128, 1024, 3)}  # width, width of the last map, 1x1 depth: AMDIM's
 
 
 class BackboneConfig(Config):
@@ -17,7 +18,11 @@ class BackboneConfig(Config):
 
     name: str = "auto"
     stem: Literal["auto", "small", "imagenet"] = "auto"  # small: 3x3, stride 1, no pooling; auto: small up to 64 px
-    width: float = Field(default=1.0, gt=0, le=8)  # channels of a ResNet, times this
+    width: float = Field(default=1.0, gt=0, le=8)  # channels of a ResNet or an unpadded network, times this
+    norm: Literal["auto", "batch", "layer", "none"] = "auto"  # ResNets; auto: batch, or the one that the method needs
+    output_stride: Literal[1, 2, 4, 8, 16, 32] | None = (
+        None  # ResNets: px a place of the last map; later stages keep the resolution
+    )
     patch_size: int = Field(default=4, ge=1, le=64)  # ViT only
     depth: int | None = Field(default=None, ge=1, le=48)  # ViT only; None: the name's
     positions: Literal["sincos", "relative"] = "sincos"  # ViT only; relative: one table of biases for all blocks, nothing absolute

@@ -40,6 +40,14 @@ class Encoder(nn.Module, ABC):
     def map(self, images: Tensor) -> Tensor:
         """-> (B, D, h, w), the last feature map."""
 
+    @torch.no_grad()
+    def map_side(self, image_size: int) -> int:
+        """h = w of `map` for square images."""
+        was_training = self.training
+        side = self.eval().map(torch.zeros(1, self.in_channels, image_size, image_size)).shape[2]
+        self.train(was_training)
+        return side
+
     @abstractmethod
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         """-> {name: (B, D_s)}, pooled features of every stage, shallow to deep."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,6 +64,26 @@ class BatchNorm(nn.BatchNorm2d):
         rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, rate)
         self.running_var.lerp_(unbiased_var, rate)
+
+
+class Affine(nn.Module):
+    """(B, C, H, W) -> a scale and an offset a channel, where a norm would stand but nothing may be looked at."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight + self.bias
+
+
+def layer_norm(channels: int) -> nn.GroupNorm:
+    """Over all channels and places of each image: no image sees another."""
+    return nn.GroupNorm(1, channels)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {"auto": BatchNorm, "batch": BatchNorm, "layer": layer_norm, "none": Affine}
 
 
 def split_norms(module: nn.Module, groups: int) -> None:

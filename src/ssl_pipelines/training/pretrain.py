@@ -188,7 +188,10 @@ def _prepare(method: Method, config: RunConfig, store: Store, feed: Feed) -> Non
 
 def _compile(method: Method, runtime: RuntimeConfig, device: torch.device) -> None:
     if runtime.compile == "on" or (runtime.compile == "auto" and device.type == "cuda"):
-        method.encoder.compile()
+        for name in method.encoders:
+            encoder = method.get_submodule(name)
+            for part in encoder if isinstance(encoder, torch.nn.ModuleList) else [encoder]:  # a list has no forward
+                part.compile()
 
 
 def announce(loop: Loop, start: int, total: int, device: torch.device) -> None:

@@ -57,8 +57,8 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
             )
         model = load_classifier(folder) if cls.upstream_is == "classifier" else load_method(folder)
         method = model.method if isinstance(model, Classifier) else model
-        if method.encoder.in_channels != data["channels"]:
-            raise InputError(f"{key} reads {method.encoder.in_channels} channel(s), this store has {data['channels']}")
+        if method.in_channels != data["channels"]:
+            raise InputError(f"{key} reads {method.in_channels} channel(s), this store has {data['channels']}")
         if cls.upstream_same_size and method.image_size != size:
             raise InputError(
                 f"{key} was trained on views of {method.image_size} px, this run has {size}: set methods.{config.method}.views.size"

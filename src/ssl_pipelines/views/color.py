@@ -30,6 +30,13 @@ def apply_color(images: Tensor, drawn: Draw) -> Tensor:
     return flat.view_as(images).clamp(0, 1)
 
 
+def to_gray(images: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 1, H, W): luma of three channels, the mean of any other number."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    return (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+
+
 def color_matrix(images: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
     """-> (B, 3, 3) and (B, 3, 1): the fused transform of each image, whose mean is all that contrast needs to know of it."""
     device, batch = images.device, len(images)

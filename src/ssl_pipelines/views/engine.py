@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,8 @@ def make_views(
         recipe, random = plan.groups[origin].recipe, generator(seed, f"views/{origin}", step)
         of = {"size": plan.groups[origin].size or 0, "channels": source.shape[1]}
         drawn = [draw(recipe, batch_size, height, width, random, **of).rows(rows, images.device) for _ in range(group.count)]
+        if plan.groups[origin].shared_flip:
+            drawn = [replace(one, flip=drawn[0].flip) for one in drawn]
         if group.same_as:  # what was drawn for another size in px stays behind
             recipe = recipe.model_copy(update={"blur": 0.0, "noise": 0.0, "erase": 0.0})
         seen = [source] * group.count if scene is None else scene.images[origin]

@@ -57,10 +57,12 @@ class ViewRecipe(Config):
 class ViewGroup(Config):
     """`count` views of one recipe. `size` in px; None: the plan's.
 
+    `shared_flip`: all views of an image are mirrored, or none (AMDIM).
     `same_as` names a group whose views come again at this group's size: the same crops, flips and colors (BEiT's tokenizer).
     `swap_of` names a group on the background of whose first view another image's foreground is put (a hard negative)."""
 
     recipe: ViewRecipe = ViewRecipe()
+    shared_flip: bool = False
     same_as: str | None = None
     swap_of: str | None = None
     count: int = Field(default=1, ge=0, le=64)  # 0, for groups whose number is free: no such views
@@ -115,8 +117,10 @@ class ViewPlan(Config):
             if source is None or source.same_as is not None:
                 allowed = ", ".join(key for key, other in self.groups.items() if other.same_as is None)
                 raise ValueError(f"groups.{name}.same_as={group.same_as!r}: allowed are groups with views of their own: {allowed}")
-            if source.count != group.count or group.recipe != ViewRecipe():
-                raise ValueError(f"groups.{name}: count and recipe are those of {group.same_as!r}, leave out what differs")
+            if source.count != group.count or group.recipe != ViewRecipe() or group.shared_flip:
+                raise ValueError(
+                    f"groups.{name}: count, recipe and shared_flip are those of {group.same_as!r}, leave out what differs"
+                )
         return self
 
     def resolved(self, store_size: int) -> ViewPlan:

@@ -1,0 +1,122 @@
+"""Deep InfoMax: a code of the whole image that can be told to belong to its own places. Hjelm et al., ICLR 2019, arXiv:1808.06670.
+
+Mutual information of the code and each place of a middle map (local) or the map as a whole (global), by one of three bounds, and an
+adversary that pulls the sigmoid of the code towards the uniform distribution; the bounds read the code before the sigmoid. Local
+DIM is the default: weights 0, 1 and 0.1. What is evaluated is the encoder's pooled feature, from which the code is a linear layer.
+Differs: the encoder is the run's ResNet, its local map an early stage (8 x 8 at 32 px), where the paper has three convolutions and two
+linear layers; the score networks are narrower; the learning rate suits a short run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.distributed import rand_rows
+from ssl_pipelines.losses.mutual_information import Measure, mutual_information_loss, place_scores
+from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.config import RESNETS, BackboneConfig
+from ssl_pipelines.networks.norm import BatchNorm
+from ssl_pipelines.networks.resnet import ResNet
+from ssl_pipelines.networks.score_net import ScoreNet
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+
+
+class DIM(Method):
+    class Config(MethodConfig):
+        name: Literal["dim"] = "dim"
+        views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0))
+        measure: Measure = "info_nce"
+        local_stage: Literal["layer1", "layer2", "layer3"] = "layer2"
+        code_dim: int = Field(default=64, ge=2, le=4096)
+        score_dim: int = Field(default=512, ge=8, le=8192)
+        global_weight: float = Field(default=0.0, ge=0, le=100)  # alpha
+        local_weight: float = Field(default=1.0, ge=0, le=100)  # beta
+        prior_weight: float = Field(default=0.1, ge=0, le=100)  # gamma
+        prior_lr: float = Field(default=1e-4, gt=0, le=1)
+
+        @model_validator(mode="after")
+        def _something_is_learnt(self) -> Self:
+            if not self.global_weight + self.local_weight:
+                raise ValueError("global_weight=0.0 and local_weight=0.0 leave nothing to learn: one above 0 is needed")
+            return self
+
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            if backbone.name not in RESNETS:
+                raise InputError(
+                    f"method='dim' needs a ResNet's maps, backbone.name={backbone.name!r}. Allowed: auto, {', '.join(RESNETS)}"
+                )
+
+    config: Config
+    encoder: ResNet
+    recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=1e-4), batch_size=64)
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        self.encoder = parts.build_encoder()  # type: ignore[assignment]
+        units = config.score_dim
+        with torch.no_grad():
+            probe = torch.zeros(1, self.encoder.in_channels, parts.image_size, parts.image_size)
+            _, channels, side, _ = self.encoder.eval().maps(probe)[config.local_stage].shape
+        if side < 2:
+            raise InputError(
+                f"methods.dim.local_stage={config.local_stage!r} is one place of views of {parts.image_size} px; take an earlier one"
+            )
+        self.to_code = nn.Linear(self.encoder.dim, config.code_dim)
+        if config.local_weight:
+            self.local_nets = nn.ModuleList([ScoreNet(config.code_dim, units), ScoreNet(channels, units)])
+        if config.global_weight:
+            down = [
+                nn.Conv2d(channels, units, 3, 2, 1, bias=False),
+                BatchNorm(units),
+                nn.ReLU(inplace=True),
+                nn.AdaptiveAvgPool2d(1),
+            ]
+            self.global_nets = nn.ModuleList([ScoreNet(config.code_dim, units), nn.Sequential(*down, ScoreNet(units, units))])
+        if config.prior_weight:
+            layers = [nn.Linear(config.code_dim, 1000), nn.ReLU(), nn.Linear(1000, 200), nn.ReLU(), nn.Linear(200, 1)]
+            self.discriminator = nn.Sequential(*layers)
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        maps = self.encoder.maps(batch.views["global"][0])
+        code = self.to_code(maps["layer4"].mean((2, 3)))  # (B, code_dim)
+        total, metrics = code.new_zeros(()), {}
+        for kind, weight in (("local", self.config.local_weight), ("global", self.config.global_weight)):
+            if weight:
+                bound = self.information(kind, code, maps[self.config.local_stage])
+                total, metrics[kind] = total + weight * bound, bound.detach()
+        if self.config.prior_weight:
+            fooled = F.softplus(-self.discriminator(code.sigmoid())).mean()
+            total, metrics["prior"] = total + self.config.prior_weight * fooled, fooled.detach()
+        return Output(total, metrics=metrics, memory={"code": code.detach()})
+
+    def information(self, kind: str, code: Tensor, places: Tensor) -> Tensor:
+        of_code, of_map = self.local_nets if kind == "local" else self.global_nets
+        whole = of_code(code[:, :, None, None]).flatten(1)  # (B, U)
+        return mutual_information_loss(*place_scores(whole, of_map(places).flatten(2)), self.config.measure)
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Output]:
+        output = self.loss(batch, clock)
+        yield output
+        if self.config.prior_weight:
+            yield self.discriminate(output.memory["code"])
+
+    def discriminate(self, code: Tensor) -> Output:
+        """The adversary's turn: uniform rows are true, the encoder's are not."""
+        true = rand_rows(*code.shape, device=code.device).to(code)
+        right = F.softplus(-self.discriminator(true)).mean() + F.softplus(self.discriminator(code.sigmoid())).mean()
+        return Output(right, metrics={"adversary": right.detach()}, optimizer="prior")
+
+    def param_groups(self) -> list[ParamGroup]:
+        if not self.config.prior_weight:
+            return []
+        own = OptimizerConfig(name="adamw", lr=self.config.prior_lr, lr_batch=None, weight_decay=0.0)
+        return [ParamGroup(self.discriminator, optimizer="prior", config=own)]
