@@ -64,7 +64,7 @@ class LocalAggregation(Method):
         self.encoder = parts.build_encoder()
         self.projector = nn.Linear(self.encoder.dim, config.projection_dim)
         self.bank = MemoryBank(n, config.projection_dim, config.bank_momentum)
-        self.register_buffer("log_z", torch.tensor(torch.nan))  # until the first batch is seen
+        self.register_buffer("log_z", torch.tensor(torch.inf))  # until the first batch is seen
         self.register_buffer("labels", torch.zeros(config.num_clusterings, n, dtype=torch.int64))
 
     def project(self, images: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class LocalAggregation(Method):
         n, t = len(self.bank.rows), self.config.temperature
         positive = self.bank.scores(z, ids.unsqueeze(1)).squeeze(1)  # (B,)
         negatives = self.bank.scores(z, self.bank.draw(len(z), self.config.num_negatives))  # (B, M)
-        log_z = torch.where(self.log_z.isnan(), log_normalizer(positive, negatives, n, t).to(self.log_z), self.log_z)
+        log_z = torch.where(self.log_z.isinf(), log_normalizer(positive, negatives, n, t).to(self.log_z), self.log_z)
         return Output(nce(positive, negatives, log_z, n, t), {}, {"z": z.detach(), "ids": ids, "log_z": log_z})
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
