@@ -74,13 +74,12 @@ class LocalAggregation(Method):
         z = self.project(batch.views["global"][0])  # (B, D)
         if clock.epoch < self.config.warmup_epochs:
             return self.instance_loss(z, batch.ids)
-        background = (
+        nearest = (
             (z.detach() @ self.bank.rows.to(z).T).topk(self.num_neighbors, dim=1).indices
-        )  # (B, k): B_i, by the image as it is now
-        close = (self.labels[:, background] == self.labels[:, batch.ids].unsqueeze(2)).any(
-            0
-        )  # (B, k): C_i, by the last clusterings
-        loss = local_aggregation(self.bank.scores(z, background), close, self.config.temperature)
+        )  # (B, k): B_i, of the image as it is now
+        own = self.labels[:, batch.ids].unsqueeze(2)  # (H, B, 1)
+        close = (self.labels[:, nearest] == own).any(0)  # (B, k): C_i, of the last clusterings
+        loss = local_aggregation(self.bank.scores(z, nearest), close, self.config.temperature)
         lonely = (~close.any(1)).float().mean()
         return Output(loss, {"close": close.float().mean(), "lonely": lonely}, {"z": z.detach(), "ids": batch.ids})
 
