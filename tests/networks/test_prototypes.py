@@ -46,4 +46,4 @@ def test_batch_norms_in_the_head_are_an_option():
     plain, normed = DINOHead(6, 8, 4, 10), DINOHead(6, 8, 4, 10, norm=True)
     assert [sum(isinstance(layer, BatchNorm) for layer in head.mlp) for head in (plain, normed)] == [0, 2]
     x = torch.randn(32, 6)
-    torch.testing.assert_close(normed(5 * x + 3), normed(x), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(normed(5 * x + 3), normed(x), rtol=0, atol=1e-2)

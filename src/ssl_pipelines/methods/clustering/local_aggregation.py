@@ -74,9 +74,8 @@ class LocalAggregation(Method):
         z = self.project(batch.views["global"][0])  # (B, D)
         if clock.epoch < self.config.warmup_epochs:
             return self.instance_loss(z, batch.ids)
-        nearest = (
-            (z.detach() @ self.bank.rows.to(z).T).topk(self.num_neighbors, dim=1).indices
-        )  # (B, k): B_i, of the image as it is now
+        cosines = z.detach() @ self.bank.rows.to(z).T  # (B, N)
+        nearest = cosines.topk(self.num_neighbors, dim=1).indices  # (B, k): B_i, of the image as it is now
         own = self.labels[:, batch.ids].unsqueeze(2)  # (H, B, 1)
         close = (self.labels[:, nearest] == own).any(0)  # (B, k): C_i, of the last clusterings
         loss = local_aggregation(self.bank.scores(z, nearest), close, self.config.temperature)
