@@ -16,7 +16,7 @@ from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.finetune import finetune, predict, train
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.methods.classifier import Classifier
-from ssl_pipelines.training.model import load_method, random_method
+from ssl_pipelines.training.model import load_classifier, load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig
 
 CPU = RuntimeConfig(accelerator="cpu")
@@ -111,3 +111,25 @@ def test_without_labels_it_does_not_apply(model, tmp_path):
     store = make_store(tmp_path / "s", {"unlabeled": 40}, classes=[])
     with pytest.raises(NotApplicable, match="finetune needs labels"):
         run(model, store, tmp_path / "out")
+
+
+def test_a_fraction_of_the_labels(model, store, tmp_path):
+    config = FinetuneConfig(images_seen=64, batch_size=8, labels_fraction=0.1)
+    scores = run(model, store, tmp_path / "out", config)
+    assert "fit 9, validation 3" in scores["finetune.top1"].protocol
+    assert "test 60 images" in scores["finetune.top1"].protocol
+    frame = Frame.of(Store.open(store), 0, "finetune")
+    few, again, one = frame.thinned(0.1, 0), frame.thinned(0.1, 0), frame.thinned(0.0001, 0)
+    assert np.array_equal(few.both, again.both)
+    assert set(few.fit) <= set(frame.fit)
+    assert np.bincount(frame.store.labels(few.fit)).tolist() == [3, 3, 3]
+    assert np.bincount(frame.store.labels(one.fit)).tolist() == [1, 1, 1]
+
+
+def test_the_network_is_left_as_a_model_folder(model, store, tmp_path):
+    run(model, store, tmp_path / "out")
+    network, frame = load_classifier(tmp_path / "out" / "finetuned"), Frame.of(Store.open(store), 0, "finetune")
+    table = pd.read_parquet(tmp_path / "out" / "finetune.predictions.parquet")
+    assert np.array_equal(predict(network, frame.store, frame.test), table["prediction"])
+    body = json.loads((tmp_path / "out" / "finetuned" / "config.json").read_text())
+    assert (body["num_classes"], body["labels_seen"]) == (3, len(frame.both))

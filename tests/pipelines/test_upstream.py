@@ -67,7 +67,7 @@ REFUSED = {
     "method=clusterfit": ("pretrain.upstream.teacher", "MLflow run id"),
     "pretrain.upstream.teacher=somewhere": ("pretrain.upstream.teacher='somewhere'", "simclr"),
     f"{STUDENT}nowhere": ("nowhere", "no model folder"),
-    f"{STUDENT}{'0' * 32}": ("no such run",),
+    f"{STUDENT}{'f' * 32}": ("no such run",),
     f"{STUDENT}models:/encoder@champion": ("no such model",),
     f"{STUDENT}data/06_models": ("where this project's next model will lie", "from MLflow"),
     f"{STUDENT}data/07_model_output/finetuned": ("where this project's next model will lie", "/finetuned"),

@@ -21,12 +21,16 @@ def test_every_place_gives_the_pixels_of_the_store(digits, place, monkeypatch):
     store = Store.open(digits)
     ids = store.pretraining_ids()
     rows = np.array([len(ids) - 1, 0, 7, 7, 101])
-    found = residency.reader(store, ids, place, CPU)(rows)
-    assert np.array_equal(found.numpy(), store.gather(ids[rows]).fields["image"])
+    found = residency.reader(store, ids, place, CPU, ("image", "saliency"))(rows)
+    assert set(found) == {"image", "saliency"}
+    for name, pixels in found.items():
+        assert np.array_equal(pixels.numpy(), store.gather(ids[rows]).fields[name])
+    assert set(residency.reader(store, ids, place, CPU)(rows)) == {"image"}
 
 
-def test_steps_do_not_depend_on_the_place(digits):
-    store, config = Store.open(digits), small_config("simclr")
+@pytest.mark.parametrize("name", ["simclr", "background_aug"])
+def test_steps_do_not_depend_on_the_place(digits, name):
+    store, config = Store.open(digits), small_config(name)
     views = []
     for place in ("disk", "host", "device"):
         feed = Feed(store, small_method(config, store).config.views, 16, 1, 3, CPU, place)

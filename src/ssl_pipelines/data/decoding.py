@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.data.decode import Pixels, Unusable, decode
 from ssl_pipelines.data.readers.base import Chunk, RawImage, Reader
+from ssl_pipelines.data.saliency import FIELDS
 
 CHUNK_BYTES = 8 << 20  # of decoded pixels in one chunk
 CHUNK_ROWS = 64  # small enough that workers end together
@@ -30,6 +31,7 @@ class DecodeSpec:
     size: int
     channels: int
     max_pixels: int
+    fields: tuple[str, ...] = ()
 
     @property
     def image_bytes(self) -> int:
@@ -43,6 +45,7 @@ class DecodedChunk:
     rows: list[dict[str, Any]]
     pixels: Pixels  # (usable, S, S, C)
     sums: NDArray[np.int64]  # (usable, 2, C): of the pixels and of their squares, exact
+    fields: dict[str, Pixels]  # name -> (usable, S, S)
 
 
 def decoded_chunks(reader: Reader, spec: DecodeSpec, workers: int) -> Iterator[DecodedChunk]:
@@ -69,7 +72,8 @@ def decode_chunk(chunk: Chunk, spec: DecodeSpec) -> DecodedChunk:
         if pixels is not None:
             images.append(pixels)
     shape = (len(images), spec.size, spec.size, spec.channels)
-    return DecodedChunk(rows, np.stack(images) if images else np.empty(shape, np.uint8), _sums(images, spec.channels))
+    fields = {name: np.array([FIELDS[name](image) for image in images], np.uint8).reshape(shape[:3]) for name in spec.fields}
+    return DecodedChunk(rows, np.stack(images) if images else np.empty(shape, np.uint8), _sums(images, spec.channels), fields)
 
 
 def _decode_image(raw: RawImage, spec: DecodeSpec) -> tuple[dict[str, Any], Pixels | None]:

@@ -43,14 +43,14 @@ def raw_digest(config: DatasetConfig) -> str:
 
 
 def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
-    """Writes images.npy, manifest.parquet and store.json into the empty folder `out`.
+    """Writes images.npy, fields/*.npy, manifest.parquet and store.json into the empty folder `out`.
 
     Raises InputError if the source is missing, holds nothing usable or nothing to train on, or does not fit on the disk."""
     start = time.perf_counter()
     reader = open_reader(config)
-    spec = DecodeSpec(config.size, _channels(reader, seed), config.max_pixels)
-    _check_space(out, reader.total * spec.image_bytes)
-    columns, sums = pack_images(out / "images.npy", decoded_chunks(reader, spec, workers), spec, reader.total_files)
+    spec = DecodeSpec(config.size, _channels(reader, seed), config.max_pixels, config.fields)
+    _check_space(out, reader.total * (spec.image_bytes + len(spec.fields) * spec.size**2))
+    columns, sums, fields = pack_images(out / "images.npy", decoded_chunks(reader, spec, workers), spec, reader.total_files)
     if not len(sums):
         raise InputError(f"{_where(config)}: {_nothing(columns)}")
     labels, classes = label_indices(columns["label"], columns["path"], reader.classes)
@@ -69,9 +69,12 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
         "size": spec.size,
         "channels": spec.channels,
         "classes": classes,
-        "sha256": content_digest(manifest, spec.size, spec.channels, classes),
+        "sha256": content_digest(
+            manifest, spec.size, spec.channels, classes, {name: found["sha256"] for name, found in fields.items()}
+        ),
         "mean": mean,
         "std": std,
+        "fields": fields,
     }
     write_json(out / "store.json", about)
     _summarize(about, columns, kept, time.perf_counter() - start)
@@ -123,4 +126,5 @@ def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], seco
     shape = "{size}x{size}x{channels}".format(**about)
     refused = f"; not usable: {frequent_reasons(columns)}" if len(kept) < files else ""
     speed = f"{files / max(seconds, 1e-9):,.0f} files/s"
-    log.info(f"ingest {about['name']}: {len(kept):,} of {files:,} files usable ({splits}), {shape}, {speed}{refused}")
+    found = "".join(f", {name} found in {facts['usable_share']:.0%} of the images" for name, facts in about["fields"].items())
+    log.info(f"ingest {about['name']}: {len(kept):,} of {files:,} files usable ({splits}), {shape}{found}, {speed}{refused}")

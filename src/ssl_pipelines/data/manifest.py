@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,13 @@ def write_manifest(frame: pd.DataFrame, path: Path) -> None:
     pq.write_table(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), path)
 
 
-def content_digest(frame: pd.DataFrame, size: int, channels: int, classes: list[str]) -> str:
-    """sha256 over the usable content: shape and classes, then id, pixels' sha256, split and label of every usable image."""
-    found = hashlib.sha256(json.dumps({"size": size, "channels": channels, "classes": classes}).encode())
+def content_digest(
+    frame: pd.DataFrame, size: int, channels: int, classes: list[str], fields: Mapping[str, str] | None = None
+) -> str:
+    """sha256 over the usable content: shape, classes and the digests of the fields beside the images, then id, pixels' sha256, split
+    and label of every usable image."""
+    about = {"size": size, "channels": channels, "classes": classes} | ({"fields": dict(fields)} if fields else {})
+    found = hashlib.sha256(json.dumps(about).encode())
     usable = frame[frame["status"] == "ok"]
     labels = usable["label"].fillna(-1)
     for row in zip(usable["id"], usable["sha256"], usable["split"], labels, strict=True):

@@ -24,7 +24,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Fields by name, one row for each id that was asked for: {"image": (B, S, S, C) uint8}."""
+    """Fields by name, one row for each id that was asked for: {"image": (B, S, S, C), "saliency": (B, S, S) where stored}, uint8."""
 
     fields: Mapping[str, NDArray[Any]]
 
@@ -42,6 +42,7 @@ class Store:
         self.sha256: str = about["sha256"]
         self.mean: list[float] = list(about["mean"])  # (C,) in [0, 1], of train and unlabeled images
         self.std: list[float] = list(about["std"])
+        self.fields: dict[str, dict[str, Any]] = dict(about.get("fields", {}))  # beside the images: name -> what is known of it
 
     @classmethod
     def open(cls, folder: Path | str) -> Store:
@@ -71,12 +72,19 @@ class Store:
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:
-        path = self.folder / "images.npy"
+        return self._mapped("images.npy", self.size, self.size, self.channels)
+
+    @cached_property
+    def _beside(self) -> dict[str, NDArray[np.uint8]]:
+        return {name: self._mapped(f"fields/{name}.npy", self.size, self.size) for name in self.fields}
+
+    def _mapped(self, name: str, *shape: int) -> NDArray[np.uint8]:
+        path = self.folder / name
         try:
             images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read ({error}); run ingest again") from None
-        if images.shape != (int(self._usable.sum()), self.size, self.size, self.channels) or images.dtype != np.uint8:
+        if images.shape != (int(self._usable.sum()), *shape) or images.dtype != np.uint8:
             raise InputError(f"{path} is {images.dtype} {list(images.shape)}, not what its manifest describes; run ingest again")
         return images
 
@@ -111,12 +119,15 @@ class Store:
         return self._labels[np.asarray(ids)]
 
     def gather(self, ids: Ids) -> Sample:
-        """The images with these ids, in their order; any may come twice. Raises IndexError for an id without an image."""
+        """The images with these ids and what is stored beside them, in their order; any may come twice. Raises IndexError for an id
+        without an image."""
         ids = np.asarray(ids, dtype=np.int64)
         if len(ids) and (ids.min() < 0 or ids.max() >= len(self._rows) or (self._rows[ids] < 0).any()):
             raise IndexError(f"{self.folder}: an id asked for has no usable image")
         rows = self._rows[ids]
         order = np.argsort(rows, kind="stable")  # ascending reads are kind to the disk
-        images = np.empty((len(ids), *self._images.shape[1:]), np.uint8)
-        images[order] = self._images[rows[order]]
-        return Sample({"image": images})
+        fields = {}
+        for name, stored in {"image": self._images, **self._beside}.items():
+            fields[name] = np.empty((len(ids), *stored.shape[1:]), np.uint8)
+            fields[name][order] = stored[rows[order]]
+        return Sample(fields)

@@ -43,6 +43,7 @@ class Augmentation(ViewRecipe):
 
 class FinetuneConfig(Config):
     images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
+    labels_fraction: float = Field(default=1.0, gt=0, le=1)  # of every class's labeled images, at least one: 0.1 and 0.01 are usual
     batch_size: int = Field(default=128, ge=2, le=65536)
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
     augmentation: Augmentation = Augmentation()

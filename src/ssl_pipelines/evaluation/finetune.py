@@ -37,7 +37,7 @@ def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtim
     """Writes finetune.json, finetune.predictions.parquet and the fine-tuned network (a model folder with a classifier, finetuned/)
     into `out`. The last weights are scored, once. Raises NotApplicable
     where labels are missing, InputError where the loss is no longer a number."""
-    frame, device = Frame.of(Store.open(store), seed, ROOM), set_up(runtime)
+    frame, device = Frame.of(Store.open(store), seed, ROOM).thinned(config.labels_fraction, seed), set_up(runtime)
     steps = -(-config.images_seen // min(config.batch_size, len(frame.both)))
     answers: dict[str, Outcome] = {}
     with progress(ROOM, 2 * steps, "steps") as advance:

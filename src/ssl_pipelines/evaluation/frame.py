@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,14 @@ class Frame:
             raise NotApplicable(f"{room} needs 2 training images of some class, and every class of {store.name!r} has 1: {HOW}")
         return Frame(store, train[~held_out], train[held_out], test, own_validation=False)
 
+    def thinned(self, fraction: float, seed: int) -> Frame:
+        """The same with a seeded `fraction` of every class's labels to learn from, at least one; tested on all."""
+        if fraction == 1:
+            return self
+        random = generator(seed, "evaluation/labels")
+        fit, validation = (ids[some_of_each(self.store.labels(ids), random, fraction)] for ids in (self.fit, self.validation))
+        return replace(self, fit=fit, validation=validation)
+
     @property
     def both(self) -> Ids:
         return np.sort(np.concatenate([self.fit, self.validation]))
@@ -61,6 +69,12 @@ def hold_out(labels: NDArray, rng: np.random.Generator, share: float = HELD_OUT)
         rows = rng.permutation(np.flatnonzero(labels == label))
         held_out[rows[: min(max(1, round(share * len(rows))), len(rows) - 1)]] = True
     return held_out
+
+
+def some_of_each(labels: NDArray, rng: np.random.Generator, fraction: float) -> NDArray[np.int64]:
+    """Ascending places of `fraction` of every class, at least one."""
+    kept = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in kept]))
 
 
 def _labeled(store: Store, split: str) -> Ids:

@@ -31,6 +31,9 @@ class Entry:
 
 TABLE: dict[str, Entry] = {
     "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
+    "background_aug": Entry(
+        "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
+    ),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
     "clusterfit": Entry(

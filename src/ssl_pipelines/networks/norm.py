@@ -91,7 +91,7 @@ def split_norms(module: nn.Module, groups: int) -> None:
 
     Together with a shuffled batch this is MoCo's shuffling batch norm (He et al. 2020, section 3.3): shuffling alone changes nothing
     where one statistic covers the batch. Raises InputError where a group would lie on several ranks."""
-    if groups % world_size():
+    if groups > 1 and groups % world_size():
         raise InputError(f"groups={groups} of batch norm: allowed are multiples of runtime.devices={world_size()}")
     for part in module.modules():
         if isinstance(part, BatchNorm):

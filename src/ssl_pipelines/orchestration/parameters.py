@@ -98,6 +98,9 @@ def _fits(dataset: DatasetConfig, run: RunConfig) -> None:
     """What can be said of method, encoder and image size before there are images."""
     from ssl_pipelines.networks.build import check_backbone
 
+    for name in run.method_config.views.fields:
+        if name not in dataset.fields:
+            raise InputError(f"methods.{run.method}.views.backgrounds needs dataset.fields=[{name}]")
     size = run.method_config.views.resolved(dataset.size).size
     assert size is not None
     if size > dataset.size:

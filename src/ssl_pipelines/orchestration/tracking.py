@@ -116,7 +116,8 @@ class Tracker:
             found = (
                 self.client.get_model_version_by_alias(name, alias) if alias else self.client.get_model_version(name, str(version))
             )
-            return f"models:/{found.name}/{found.version}", found.run_id or None
+            logged = str(found.source or "").startswith("models:/m-")
+            return str(found.source) if logged else f"models:/{found.name}/{found.version}", found.run_id or None
         except MlflowException as error:
             raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
 

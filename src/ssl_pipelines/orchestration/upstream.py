@@ -77,9 +77,9 @@ def _our_own(folder: Path, run_id: str | None) -> str | None:
 
 
 def _fetched(key: str, uri: str, tracker: Tracker) -> Path:
-    """The model folder within a logged model; fetched once."""
+    """The model folder within a logged model, which never changes, or within other artifacts, which are fetched anew."""
     place = project_root() / "data" / ".upstream" / re.sub(r"[^\w.-]+", "_", uri.partition(":/")[2])
-    if not place.is_dir():
+    if not (place.is_dir() and uri.startswith("models:/m-")):
         with new_folder(place) as fresh:
             tracker.download(key, uri, fresh)
     for description in sorted(place.rglob("config.json")):

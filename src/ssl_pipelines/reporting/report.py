@@ -105,6 +105,7 @@ def _identity(store: Store, model: Model, provenance: Mapping[str, Any], metrics
         *tables.model_facts(model),
         ("Images", f"{usable:,}"),
         ("Classes", f"{len(store.classes):,}" if store.classes else "–"),
+        *((f"With {name} mask", tables.percent(known["usable_share"])) for name, known in store.fields.items()),
         *tables.upstream_facts(provenance.get("upstream") or {}),
     ]
     lines = {

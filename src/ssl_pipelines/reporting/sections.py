@@ -35,6 +35,7 @@ ABSENT_CURVES = {
 }
 CAPTIONS = {
     "views": "What the model was trained on: in each row an image, then the views that were made of it.",
+    "saliency": "Foregrounds found without labels, each beside its image; where none was plausible the whole image stands.",
     "reconstructions": "Reconstructions: in each row what the model was shown and what it made of it.",
 }
 

@@ -17,6 +17,7 @@ from ssl_pipelines.methods.base import Sampling
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.residency import reader
 from ssl_pipelines.views import Batch, ViewPlan, make_views
+from ssl_pipelines.views.background import Layers
 
 AHEAD = 2  # batches read ahead
 
@@ -39,10 +40,10 @@ class Feed:
         self.ids = store.pretraining_ids()
         # From one beginning of an epoch to the next: the loop shortens it for methods that want more of them.
         self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
-        self._pixels_of = reader(store, self.ids, residency, device)
+        self._pixels_of = reader(store, self.ids, residency, device, ("image", *plan.fields))
         self._sampling: Sampling | None = None
         self._reader = ThreadPoolExecutor(1)
-        self._reading: dict[int, Future[Tensor]] = {}
+        self._reading: dict[int, Future[dict[str, Tensor]]] = {}
 
     @property
     def sampling(self) -> Sampling | None:
@@ -70,27 +71,47 @@ class Feed:
         """This rank's part of the batch of `step`, in `accumulate` micro-batches."""
         pixels, rows, parts = self._pixels(step, last_step), self.rows(step), []
         for k, mine in enumerate(self._mine()):
-            images = pixels[k * len(mine) : (k + 1) * len(mine)].to(self.device, non_blocking=True)
+            part = slice(k * len(mine), (k + 1) * len(mine))
+            images, layers = self._layers({name: field[:, part] for name, field in pixels.items()})
             ids = to_device(torch.from_numpy(rows[mine]), self.device)
             whole = slice(int(mine[0]), int(mine[-1]) + 1)
-            parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size))
+            parts.append(make_views(images, ids, self.plan, self.seed, step, whole, self.batch_size, layers))
         return parts
+
+    def _layers(self, fields: dict[str, Tensor]) -> tuple[Tensor, Layers | None]:
+        """(1 + V, B, S, S, ...) on the reader's device, the batch's own first -> the images, and what lies behind them where the plan asks."""
+        there = {name: field.to(self.device, non_blocking=True) for name, field in fields.items()}
+        if not self.plan.fields:
+            return there["image"][0], None
+        return there["image"][0], Layers(there["saliency"][0], there["image"][1:], there["saliency"][1:])
 
     def _mine(self) -> NDArray[np.int64]:
         """(accumulate, share) places in the global batch. A micro-batch of all ranks is one stretch of it, as on one rank."""
         whole = np.arange(self.batch_size).reshape(self.accumulate, -1)
         return whole[:, local_rows(whole.shape[1])]
 
-    def _pixels(self, step: int, last_step: int) -> Tensor:
+    def _pixels(self, step: int, last_step: int) -> dict[str, Tensor]:
         # What is read ahead stops at the epoch's end: the next epoch's sampling is not known yet.
         border = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
         for ahead in range(step, min(step + 1 + AHEAD, border, last_step)):
             if ahead not in self._reading:
-                self._reading[ahead] = self._reader.submit(self._read, self.rows(ahead))
+                self._reading[ahead] = self._reader.submit(self._read, self.rows(ahead), ahead)
         return self._reading.pop(step).result()
 
-    def _read(self, rows: NDArray[np.int64]) -> Tensor:
-        return self._pixels_of(rows[self._mine().ravel()])
+    def _read(self, rows: NDArray[np.int64], step: int) -> dict[str, Tensor]:
+        """name -> (1 + V, share, S, S, ...): this rank's rows, then for each of V views those of the images that lend it something."""
+        mine = self._mine().ravel()
+        places = [mine, *(donors[mine] for donors in self._donors(step))]
+        fields = self._pixels_of(np.concatenate([rows[place] for place in places]))
+        return {name: field.unflatten(0, (len(places), len(mine))) for name, field in fields.items()}
+
+    def _donors(self, step: int) -> NDArray[np.int64]:
+        """(V, batch_size) places in the global batch, never an image's own; V = 0 where the plan composes nothing."""
+        views = sum(group.count for group in self.plan.groups.values() if group.same_as is None) if self.plan.fields else 0
+        offsets = np.random.default_rng(derive(self.seed, "views/donors", step)).integers(
+            1, self.batch_size, (views, self.batch_size)
+        )
+        return (np.arange(self.batch_size) + offsets) % self.batch_size
 
     def close(self) -> None:
         self._reader.shutdown(wait=False, cancel_futures=True)

@@ -46,6 +46,11 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
     cls = method_class(config.method)
     if "rgb" in cls.needs and data["channels"] != 3:
         raise InputError(f"method={config.method!r} needs color images; this store has {data['channels']} channel(s)")
+    for name in plan.fields:
+        if "fields" in data and name not in data["fields"]:
+            raise InputError(
+                f"methods.{config.method}.views.backgrounds needs what the store has not: set dataset.fields=[{name}] and ingest again"
+            )
     config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))

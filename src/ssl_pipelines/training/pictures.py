@@ -21,6 +21,11 @@ def save_views(loop: Loop, work: Path, events: Events) -> None:
     batch = loop.feed.batches(0, 1)[0]
     ids = loop.feed.ids[loop.feed.rows(0)[:ROWS]]
     originals = plain_view(torch.from_numpy(loop.feed.store.gather(ids).fields["image"]), loop.method.image_size)
+    if loop.feed.plan.fields:
+        masks = torch.from_numpy(loop.feed.store.gather(ids).fields["saliency"]).unsqueeze(3)  # (n, S, S, 1)
+        cut = originals * plain_view(masks, loop.method.image_size)
+        _save(_grid([originals, cut]), work / "pictures" / "saliency.png")
+        events.picture(0, "saliency", "pictures/saliency.png")
     columns = [originals, *(view[:ROWS].cpu() for group in batch.views.values() for view in group)]
     _save(_grid(columns), work / "pictures" / "views.png")
     events.picture(0, "views", "pictures/views.png")

@@ -230,6 +230,7 @@ def data_facts(store: Store) -> dict[str, Any]:
         "mean": [float(x) for x in store.mean],
         "std": [float(x) for x in store.std],
         "num_samples": len(store.pretraining_ids()),
+        "fields": list(store.fields),
     }
 
 

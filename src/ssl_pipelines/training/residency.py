@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import psutil
@@ -19,34 +19,41 @@ log = logging.getLogger("ssl_pipelines")
 SHARE = 0.25  # of the free memory that a training set may take where nobody asked for it
 ROWS = 4096  # read at a time
 
-Read = Callable[[NDArray[np.int64]], Tensor]  # rows of the training set (B,) -> uint8 (B, S, S, C)
+Read = Callable[[NDArray[np.int64]], dict[str, Tensor]]  # rows of the training set (B,) -> {"image": uint8 (B, S, S, C), ...}
 
 
-def reader(store: Store, ids: NDArray[np.int64], residency: str, device: torch.device) -> Read:
-    """Raises InputError where the images do not fit into the place that was asked for."""
-    place = _auto(store, ids, device) if residency == "auto" else residency
+def reader(store: Store, ids: NDArray[np.int64], residency: str, device: torch.device, names: Sequence[str] = ("image",)) -> Read:
+    """`names` of the store's fields. Raises InputError where they do not fit into the place that was asked for."""
+    place = _auto(store, ids, device, names) if residency == "auto" else residency
     if place == "disk":
-        return lambda rows: _pinned(torch.from_numpy(store.gather(ids[rows]).fields["image"]), device)
+        return lambda rows: {name: _pinned(part, device) for name, part in _gathered(store, ids[rows], names).items()}
     where = device if place == "device" else torch.device("cpu")
-    needed, free = _bytes(store, ids), _free(where)
+    needed, free = _bytes(store, ids, names), _free(where)
     if needed > free:
         allowed = f"needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free; runtime.residency=disk always fits"
         raise InputError(f"runtime.residency={residency!r} {allowed}")
-    held = torch.empty(len(ids), store.size, store.size, store.channels, dtype=torch.uint8, device=where)
+    held: dict[str, Tensor] = {}
     for start in range(0, len(ids), ROWS):
-        part = store.gather(ids[start : start + ROWS]).fields["image"]
-        held[start : start + len(part)] = torch.from_numpy(part).to(where)
+        for name, part in _gathered(store, ids[start : start + ROWS], names).items():
+            if name not in held:
+                held[name] = torch.empty(len(ids), *part.shape[1:], dtype=torch.uint8, device=where)
+            held[name][start : start + len(part)] = part.to(where)
     if place == "device":
-        return lambda rows: held[to_device(torch.from_numpy(rows), where)]
-    return lambda rows: _pinned(held[torch.from_numpy(rows)], device)
+        return lambda rows: {name: pixels[to_device(torch.from_numpy(rows), where)] for name, pixels in held.items()}
+    return lambda rows: {name: _pinned(pixels[torch.from_numpy(rows)], device) for name, pixels in held.items()}
 
 
-def _auto(store: Store, ids: NDArray[np.int64], device: torch.device) -> str:
-    return "device" if device.type == "cuda" and _bytes(store, ids) < SHARE * _free(device) else "disk"
+def _gathered(store: Store, ids: NDArray[np.int64], names: Sequence[str]) -> dict[str, Tensor]:
+    fields = store.gather(ids).fields
+    return {name: torch.from_numpy(fields[name]) for name in names}
 
 
-def _bytes(store: Store, ids: NDArray[np.int64]) -> int:
-    return len(ids) * store.size * store.size * store.channels
+def _auto(store: Store, ids: NDArray[np.int64], device: torch.device, names: Sequence[str]) -> str:
+    return "device" if device.type == "cuda" and _bytes(store, ids, names) < SHARE * _free(device) else "disk"
+
+
+def _bytes(store: Store, ids: NDArray[np.int64], names: Sequence[str]) -> int:
+    return len(ids) * store.size * store.size * (store.channels + len(names) - 1)
 
 
 def _free(device: torch.device) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ssl_pipelines.views.background import Layers, composed
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.color import apply_color
 from ssl_pipelines.views.draw import Draw, draw
@@ -15,13 +16,19 @@ from ssl_pipelines.views.plan import ViewPlan, ViewRecipe
 from ssl_pipelines.views.randomness import generator
 
 
-def make_views(images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int, rows: slice, batch_size: int) -> Batch:
+def make_views(
+    images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int, rows: slice, batch_size: int, layers: Layers | None = None
+) -> Batch:
     """images (B, S, S, C) uint8 on the training device -> the plan's views; `rows` says which of the global batch of `batch_size` these are.
 
-    Targets: "<group>_box" (V, B, 5): top, left, height, width in px of the source, and 1 where mirrored."""
+    `layers`: what the plan's backgrounds are made from. Targets: "<group>_counts" (1, B): this view is a swap that counts;
+    "<group>_box" (V, B, 5): top, left, height, width in px of the source, and 1 where mirrored."""
     source = images.permute(0, 3, 1, 2).float() / 255  # (B, C, S, S)
     height, width = source.shape[2:]
     views, targets = {}, {}
+    scene = None if layers is None else composed(source, layers, plan, seed, step, rows, batch_size)
+    if scene is not None:
+        targets |= {f"{name}_counts": counts.unsqueeze(0) for name, counts in scene.swapped.items()}
     for name, group in plan.groups.items():
         assert group.size is not None, "resolve the plan first"
         origin = group.same_as or name
@@ -32,7 +39,10 @@ def make_views(images: Tensor, ids: Tensor, plan: ViewPlan, seed: int, step: int
             drawn = [replace(one, flip=drawn[0].flip) for one in drawn]
         if group.same_as:  # what was drawn for another size in px stays behind
             recipe = recipe.model_copy(update={"blur": 0.0, "noise": 0.0, "erase": 0.0})
-        views[name] = torch.stack([render(source, one, recipe, group.size) for one in drawn])  # (V, B, C, size, size)
+        seen = [source] * group.count if scene is None else scene.images[origin]
+        views[name] = torch.stack(  # (V, B, C, size, size)
+            [render(image, one, recipe, group.size) for image, one in zip(seen, drawn, strict=True)]
+        )
         targets[f"{name}_box"] = torch.stack([torch.cat([one.box, one.flip.float().unsqueeze(1)], dim=1) for one in drawn])
     return Batch(views, targets, ids)
 

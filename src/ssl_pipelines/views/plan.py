@@ -58,13 +58,30 @@ class ViewGroup(Config):
     """`count` views of one recipe. `size` in px; None: the plan's.
 
     `shared_flip`: all views of an image are mirrored, or none (AMDIM).
-    `same_as` names a group whose views come again at this group's size: the same crops, flips and colors (BEiT's tokenizer)."""
+    `same_as` names a group whose views come again at this group's size: the same crops, flips and colors (BEiT's tokenizer).
+    `swap_of` names a group on the background of whose first view another image's foreground is put (a hard negative)."""
 
     recipe: ViewRecipe = ViewRecipe()
     shared_flip: bool = False
     same_as: str | None = None
+    swap_of: str | None = None
     count: int = Field(default=1, ge=0, le=64)  # 0, for groups whose number is free: no such views
     size: int | None = Field(default=None, ge=4, le=1024)
+
+
+class Backgrounds(Config):
+    """How often the background behind an image's foreground is another one, drawn for each view before it is cropped. Needs
+    dataset.fields=[saliency]. Ryali et al. 2021, arXiv:2103.12719."""
+
+    removed: float = Probability  # gray of a random level
+    random: float = Probability  # another image's
+    swapped: float = Probability  # of the groups with swap_of: how often their view counts
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if self.removed + self.random > 1:
+            raise ValueError(f"removed={self.removed} and random={self.random}: together up to 1 is allowed")
+        return self
 
 
 class ViewPlan(Config):
@@ -72,6 +89,24 @@ class ViewPlan(Config):
 
     size: int | None = Field(default=None, ge=4, le=1024)
     groups: dict[str, ViewGroup]
+    backgrounds: Backgrounds = Backgrounds()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the store must hold beside the images."""
+        return ("saliency",) if self.backgrounds != Backgrounds() else ()
+
+    @model_validator(mode="after")
+    def _swaps_what_is_there(self) -> Self:
+        swaps = {name: group.swap_of for name, group in self.groups.items() if group.swap_of is not None}
+        for name, of in swaps.items():
+            if of not in self.groups or of in swaps or self.groups[of].same_as is not None:
+                raise ValueError(f"groups.{name}.swap_of={of!r}: allowed are groups with views of their own")
+        if self.backgrounds.swapped and not swaps:
+            raise ValueError(
+                f"backgrounds.swapped={self.backgrounds.swapped} would be ignored: a swap is a negative, which background_aug has"
+            )
+        return self
 
     @model_validator(mode="after")
     def _repeats_what_is_there(self) -> Self:
@@ -92,6 +127,8 @@ class ViewPlan(Config):
         """The plan with every size filled in, without groups of no views."""
         size = self.size or store_size
         groups = {name: group.model_copy(update={"size": group.size or size}) for name, group in self.groups.items() if group.count}
+        if not self.backgrounds.swapped:  # a swap that never counts needs no view
+            groups = {name: group for name, group in groups.items() if group.swap_of is None}
         return self.model_copy(update={"size": size, "groups": groups})
 
 
