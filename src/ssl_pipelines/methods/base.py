@@ -123,6 +123,10 @@ class Method(nn.Module, ABC):
         """images (B, C, H, W) in [0, 1] -> (B, D)."""
         return self.encoder(images) if stage in (None, "final") else self.stages(images)[stage]
 
+    def project(self, images: Tensor) -> Tensor | None:
+        """images (B, C, H, W) -> (B, D): what the loss compares. It collapses long before `encode` does, so the watch looks at it too."""
+        return None
+
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         """{name: (B, D_s)}: what the evaluation may choose from."""
         return {"final": self.encode(images)} if self.judged_at == "final" else self.encoder.stages(images)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
 from ssl_pipelines.methods.config import OptimizerConfig, Recipe
@@ -44,3 +45,7 @@ class SimCLR(Method):
 
     def param_groups(self) -> list[ParamGroup]:
         return self.criterion.param_groups()
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected

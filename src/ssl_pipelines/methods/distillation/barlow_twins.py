@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from ssl_pipelines.losses.barlow import barlow
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
@@ -38,3 +39,7 @@ class BarlowTwins(Method):
         x1, x2 = batch.views["first"][0], batch.views["second"][0]  # each (B, C, H, W)
         z1, z2 = self.projector(self.encoder(x1)), self.projector(self.encoder(x2))  # (B, D)
         return Output(barlow(z1, z2, self.config.off_diagonal_weight))
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected

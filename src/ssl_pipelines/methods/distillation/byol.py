@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_pipelines.losses.negative_cosine import negative_cosine
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
@@ -55,3 +55,7 @@ class BYOL(Method):
 
     def followers(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.target_encoder, self.encoder), (self.target_projector, self.projector)]
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected

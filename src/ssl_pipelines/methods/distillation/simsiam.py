@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from ssl_pipelines.losses.negative_cosine import negative_cosine
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
@@ -44,3 +45,7 @@ class SimSiam(Method):
 
     def param_groups(self) -> list[ParamGroup]:
         return [ParamGroup(self.predictor, schedule="constant")]  # table 1: 68.1 against 67.7 %
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected
