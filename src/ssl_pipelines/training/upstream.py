@@ -45,7 +45,7 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
 
     `data` = {channels, size, ...} of the store. Raises InputError where one is missing or does not fit."""
     cls, size = method_class(config.method), config.method_config.resolved_views(data["size"]).size
-    models = {}
+    models: dict[str, nn.Module] = {}
     for name, path in config.pretrain.upstream.items():
         key, folder = f"pretrain.upstream.{name}={path!r}", Path(path)
         if not (folder / "config.json").is_file():

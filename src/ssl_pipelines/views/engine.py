@@ -25,7 +25,8 @@ def make_views(
     "<group>_box" (V, B, 5): top, left, height, width in px of the source, and 1 where mirrored."""
     source = images.permute(0, 3, 1, 2).float() / 255  # (B, C, S, S)
     height, width = source.shape[2:]
-    views, targets = {}, {}
+    views: dict[str, Tensor] = {}
+    targets: dict[str, Tensor] = {}
     scene = None if layers is None else composed(source, layers, plan, seed, step, rows, batch_size)
     if scene is not None:
         targets |= {f"{name}_counts": counts.unsqueeze(0) for name, counts in scene.swapped.items()}
