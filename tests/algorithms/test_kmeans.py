@@ -79,12 +79,13 @@ def test_one_and_as_many_clusters_as_rows():
 
 
 def test_an_empty_cluster_is_filled_again():
-    """Three groups of equal rows: a start with two rows of one group leaves a cluster without members."""
+    """Three groups of equal rows: of two starts in one group the second gets no row, and two groups share the third start."""
     x, truth = blobs(3, 30, 0.0)
     starts = {seed: truth[torch.randperm(90, generator=seeded(seed))[:3]].tolist() for seed in range(20)}
-    [seed, *_] = [seed for seed, groups in starts.items() if len(set(groups)) == 2]
-    _, labels = kmeans(x + 0.01 * torch.randn(x.shape, generator=seeded(8)), 3, 30, seeded(seed))
-    assert set(labels.tolist()) == {0, 1, 2}
+    twice = [seed for seed, groups in starts.items() if len(set(groups)) == 2]
+    assert len(twice) > 3
+    for seed in twice:
+        assert same_grouping(kmeans(x, 3, 40, seeded(seed))[1], truth)
 
 
 def test_the_empty_one_and_its_donor_stand_beside_each_other():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_samples import encoded, noise, png_bomb, saved
 from PIL import Image
 
 from ssl_pipelines.data.decode import Unusable, decode, header_channels
+from tests.data.image_samples import encoded, noise, png_bomb, saved
 
 LIMIT = 10_000_000
 

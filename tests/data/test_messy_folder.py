@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from image_samples import encoded, noise, png_bomb, saved
 from PIL import Image
 
 from ssl_pipelines.data import DatasetConfig, Store, ingest
+from tests.data.image_samples import encoded, noise, png_bomb, saved
 
 
 def rotated_jpeg() -> bytes:

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from image_samples import encoded, noise, write_image
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import DatasetConfig, Store, raw_digest
 from ssl_pipelines.data.readers import open_reader
+from tests.data.image_samples import encoded, noise, write_image
 
 Make = Callable[..., Store]
 

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from image_samples import noise, write_image
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import DatasetConfig, Store, ingest
 from ssl_pipelines.data.decoding import DecodeSpec, decoded_chunks
 from ssl_pipelines.data.packing import NPY_HEADER, npy_header
 from ssl_pipelines.data.readers import open_reader
+from tests.data.image_samples import noise, write_image
 
 Make = Callable[..., Store]
 

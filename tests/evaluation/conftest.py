@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from evaluation_samples import make_model, make_store
+
+from tests.evaluation.evaluation_samples import make_model, make_store
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from evaluation_samples import make_model, make_store
 from torch import nn
 
 from ssl_pipelines.data import Store
@@ -17,6 +16,7 @@ from ssl_pipelines.methods.contrastive.simclr import SimCLR
 from ssl_pipelines.training.model import load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig
 from ssl_pipelines.views.plain import plain_view
+from tests.evaluation.evaluation_samples import make_model, make_store
 
 CPU = RuntimeConfig(accelerator="cpu")
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from evaluation_samples import make_model, make_store
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
@@ -18,6 +17,7 @@ from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.training.model import load_classifier, load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig
+from tests.evaluation.evaluation_samples import make_model, make_store
 
 CPU = RuntimeConfig(accelerator="cpu")
 SHORT = FinetuneConfig(images_seen=1280, batch_size=64, augmentation=Augmentation(padding=1))

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_samples import blobs, make_store, write_store
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.frame import Frame, hold_out
+from tests.evaluation.evaluation_samples import blobs, make_store, write_store
 
 
 def frame(folder, counts, **kwargs):

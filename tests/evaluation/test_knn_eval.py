@@ -9,11 +9,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_samples import make_store
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.config import KnnConfig
 from ssl_pipelines.evaluation.knn import knn_eval
+from tests.evaluation.evaluation_samples import make_store
 
 NUM_CLASSES, DIM = 3, 6
 SOURCES = ("trained", "random_init/0", "random_init/1", "raw_pixels")

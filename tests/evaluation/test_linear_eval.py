@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_samples import make_store
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
@@ -14,6 +13,7 @@ from ssl_pipelines.evaluation.config import KnnConfig, LinearConfig
 from ssl_pipelines.evaluation.knn import knn_eval
 from ssl_pipelines.evaluation.linear import choose, grid, linear_eval
 from ssl_pipelines.evaluation.logistic import Problem
+from tests.evaluation.evaluation_samples import make_store
 
 ROOMS = {"linear": (linear_eval, LinearConfig(num_values=6)), "knn": (knn_eval, KnnConfig(k=5))}
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ssl_pipelines.networks.dino_head import DINOHead
+from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.networks.prototypes import Prototypes
 
 
@@ -39,3 +40,10 @@ def test_the_last_layer_of_dino_knows_directions_alone():
     rows = head.last.weight.detach().numpy()
     cosines = [[a @ b / np.sqrt((a @ a) * (b @ b)) for b in rows] for a in z]
     np.testing.assert_allclose(logits.detach().numpy(), cosines, atol=1e-5)
+
+
+def test_batch_norms_in_the_head_are_an_option():
+    plain, normed = DINOHead(6, 8, 4, 10), DINOHead(6, 8, 4, 10, norm=True)
+    assert [sum(isinstance(layer, BatchNorm) for layer in head.mlp) for head in (plain, normed)] == [0, 2]
+    x = torch.randn(32, 6)
+    torch.testing.assert_close(normed(5 * x + 3), normed(x), rtol=0, atol=1e-2)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_inputs
 
 from ssl_pipelines.reporting import neighbors
 from ssl_pipelines.reporting.embedding_map import place, sample
 from ssl_pipelines.reporting.inputs import Features, Scores
 from ssl_pipelines.reporting.neighbors import choose, nearest, retrieve
+from tests.reporting import report_inputs
 
 
 @pytest.mark.parametrize("block", [3, 7, 100])

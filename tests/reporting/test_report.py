@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import report_inputs
-from report_inputs import make_inputs
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.reporting import theme
@@ -22,6 +20,8 @@ from ssl_pipelines.reporting.inputs import Model
 from ssl_pipelines.reporting.pictures import png
 from ssl_pipelines.reporting.report import report
 from ssl_pipelines.reporting.sections import model_pictures
+from tests.reporting import report_inputs
+from tests.reporting.report_inputs import make_inputs
 
 FAST = ReportConfig(neighbors_queries=4, neighbors=3, map_points=60)
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import report_inputs
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.reporting import tables
 from ssl_pipelines.reporting.inputs import Model, Scores
 from ssl_pipelines.reporting.metrics import merge
 from ssl_pipelines.reporting.results import headline, judge, other_scores, results
+from tests.reporting import report_inputs
 
 STORE = SimpleNamespace(name="digits", sha256="ab" * 32)
 

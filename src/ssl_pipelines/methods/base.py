@@ -153,6 +153,13 @@ class Method(nn.Module, ABC):
         """images (B, C, H, W) in [0, 1] -> (B, D'): what a classifier is put on when the whole network is fine-tuned."""
         return self.encode(images)
 
+    def project(self, images: Tensor) -> Tensor | None:
+        """images (B, C, H, W) -> (B, D): what the loss compares, here `projector` of `encoder` where a method has one.
+
+        It collapses long before `encode` does, so the watch looks at it too."""
+        projector = getattr(self, "projector", None)
+        return None if projector is None else projector(self.encoder(images))
+
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         """{name: (B, D_s)}: what the evaluation may choose from."""
         return {"final": self.encode(images)} if self.judged_at == "final" else self.encoder.stages(images)

@@ -6,20 +6,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_pipelines.networks.norm import BatchNorm
+
 
 class DINOHead(nn.Module):
-    """(B, D) -> logits (B, K): three linear layers with GELU, then cosines with K prototypes. No batch norm.
+    """(B, D) -> logits (B, K): three linear layers with GELU, then cosines with K prototypes.
 
-    Caron et al. 2021, arXiv:2104.14294, section 3.1. `last` is the weight-normalized layer with its norms fixed at 1."""
+    Caron et al. 2021, arXiv:2104.14294, section 3.1. `last` is the weight-normalized layer with its norms fixed at 1; `norm` puts batch
+    norms before the GELUs, which the paper leaves out."""
 
-    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int):
+    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int, *, norm: bool = False):
         super().__init__()
-        layers = [nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)]
-        self.mlp = nn.Sequential(*layers)
+        layers: list[nn.Module] = []
+        for into in (dim, hidden):
+            layers += [nn.Linear(into, hidden, bias=not norm), *([BatchNorm(hidden)] if norm else []), nn.GELU()]
+        self.mlp = nn.Sequential(*layers, nn.Linear(hidden, bottleneck))
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         self.last = UnitLinear(bottleneck, prototypes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,7 +46,11 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artif
                 launch.run(run, parameters.runtime, store.path, work)
         finished = work / "final"
         measured = read_json(work / "measured.json")
-        provenance: dict[str, Any] = {"mlflow_run_id": run_id, "git_commit": tracker.commit if tracker else "unknown", "command": current().command}
+        provenance: dict[str, Any] = {
+            "mlflow_run_id": run_id,
+            "git_commit": tracker.commit if tracker else "unknown",
+            "command": current().command,
+        }
         provenance |= measured | {"hardware": hardware(), "versions": versions(), "fingerprint": record.recipe}
         if upstream:
             provenance["upstream"] = {name: found.describe(tracker) for name, found in upstream.items()}

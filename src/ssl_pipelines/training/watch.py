@@ -1,9 +1,13 @@
-"""The watch: is the representation alive? Embedding spread, effective rank and a small kNN, on a fixed sample in evaluation mode."""
+"""The watch: is the representation alive? Spread and effective rank of what is evaluated and of what the loss compares, and a small
+kNN, on a fixed sample in evaluation mode."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from ssl_pipelines.algorithms.neighbors import knn_predict
 from ssl_pipelines.algorithms.spectra import effective_rank, embedding_std
@@ -14,6 +18,9 @@ from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.views.plain import plain_view
 
 SAMPLE, BANK, QUERIES = 512, 1000, 500
+EMBEDDING = ("watch/embedding_std", "watch/effective_rank")  # of what is evaluated
+PROJECTION = ("watch/projection_std", "watch/projection_rank")  # of what the loss compares
+NAMES = {"embedding": EMBEDDING, "projection": PROJECTION}
 LEAST_STD, LEAST_RANK, PATIENCE = 1e-2, 1.5, 2  # embedding_std is 1 for an isotropic embedding, 0 for a point
 
 
@@ -42,36 +49,50 @@ class Watch:
 
     @torch.no_grad()
     def look(self, method: Method) -> dict[str, float]:
-        """{"watch/embedding_std", "watch/effective_rank", "watch/knn_top1" where there are labels}. Leaves the method as it was."""
+        """{"watch/embedding_std", "watch/effective_rank", the same of the projection where there is one, "watch/knn_top1" where there
+        are labels}. Leaves the method as it was."""
         was_training = method.training
         method.eval()
-        z = self._embed(method, self.sample)
-        found = {"watch/embedding_std": float(embedding_std(z)), "watch/effective_rank": float(effective_rank(z))}
+        found: dict[str, float] = {}
+        for (std, rank), function in (EMBEDDING, method.encode), (PROJECTION, method.project):
+            z = self._embed(method, function, self.sample)
+            if z is not None:
+                found |= {std: float(embedding_std(z)), rank: float(effective_rank(z))}
         if len(self.bank) and len(self.queries):
             bank_labels = torch.from_numpy(self.store.labels(self.bank))
             labels = torch.from_numpy(self.store.labels(self.queries))
             classes = int(bank_labels.max()) + 1
             k = min(20, len(self.bank))
-            guess = knn_predict(self._embed(method, self.bank), bank_labels, self._embed(method, self.queries), k, 0.07, classes)
+            bank, queries = (self._embed(method, method.encode, ids) for ids in (self.bank, self.queries))
+            assert bank is not None
+            assert queries is not None
+            guess = knn_predict(bank, bank_labels, queries, k, 0.07, classes)
             found["watch/knn_top1"] = float((guess == labels).float().mean())
         method.train(was_training)
         return found
 
     def judge(self, found: dict[str, float]) -> str | None:
-        """A sentence when the embedding has been collapsed for `PATIENCE` looks in a row, else None."""
-        std, rank = found["watch/embedding_std"], found["watch/effective_rank"]
-        collapsed = not np.isfinite(std) or std < LEAST_STD or rank < LEAST_RANK
-        self.bad_looks = self.bad_looks + 1 if collapsed else 0
+        """A sentence when the embedding or the projection has been collapsed for `PATIENCE` looks in a row, else None."""
+        looks = {name: (found[keys[0]], found[keys[1]]) for name, keys in NAMES.items() if keys[0] in found}
+        dead = {
+            name: (std, rank) for name, (std, rank) in looks.items() if not std >= LEAST_STD or not rank >= LEAST_RANK
+        }  # nan is dead
+        self.bad_looks = self.bad_looks + 1 if dead else 0
         if self.bad_looks < PATIENCE:
             return None
+        name, (std, rank) = next(iter(dead.items()))
         wanted = f"at least {LEAST_STD:g} and {LEAST_RANK:g} are wanted"
-        return f"the embedding has collapsed: standard deviation {std:.2g}, effective rank {rank:.2f} ({wanted})"
+        return f"the {name} has collapsed: standard deviation {std:.2g}, effective rank {rank:.2f} ({wanted})"
 
-    def _embed(self, method: Method, ids: np.ndarray) -> torch.Tensor:
+    def _embed(self, method: Method, function: Callable[[Tensor], Tensor | None], ids: np.ndarray) -> Tensor | None:
+        """(n, D), or None where the function gives none."""
         parts = []
         for start in range(0, len(ids), 256):
             images = torch.from_numpy(self.store.gather(ids[start : start + 256]).fields["image"]).to(self.device)
-            parts.append(method.encode(plain_view(images, method.image_size)).float().cpu())
+            z = function(plain_view(images, method.image_size))
+            if z is None:
+                return None
+            parts.append(z.float().cpu())
         return torch.cat(parts)
 
 

@@ -64,7 +64,7 @@ class LocalAggregation(Method):
         self.encoder = parts.build_encoder()
         self.projector = nn.Linear(self.encoder.dim, config.projection_dim)
         self.bank = MemoryBank(n, config.projection_dim, config.bank_momentum)
-        self.register_buffer("log_z", torch.tensor(torch.nan))  # until the first batch is seen
+        self.register_buffer("log_z", torch.tensor(torch.inf))  # until the first batch is seen
         self.register_buffer("labels", torch.zeros(config.num_clusterings, n, dtype=torch.int64))
 
     def project(self, images: Tensor) -> Tensor:
@@ -74,13 +74,11 @@ class LocalAggregation(Method):
         z = self.project(batch.views["global"][0])  # (B, D)
         if clock.epoch < self.config.warmup_epochs:
             return self.instance_loss(z, batch.ids)
-        background = (
-            (z.detach() @ self.bank.rows.to(z).T).topk(self.num_neighbors, dim=1).indices
-        )  # (B, k): B_i, by the image as it is now
-        close = (self.labels[:, background] == self.labels[:, batch.ids].unsqueeze(2)).any(
-            0
-        )  # (B, k): C_i, by the last clusterings
-        loss = local_aggregation(self.bank.scores(z, background), close, self.config.temperature)
+        cosines = z.detach() @ self.bank.rows.to(z).T  # (B, N)
+        nearest = cosines.topk(self.num_neighbors, dim=1).indices  # (B, k): B_i, of the image as it is now
+        own = self.labels[:, batch.ids].unsqueeze(2)  # (H, B, 1)
+        close = (self.labels[:, nearest] == own).any(0)  # (B, k): C_i, of the last clusterings
+        loss = local_aggregation(self.bank.scores(z, nearest), close, self.config.temperature)
         lonely = (~close.any(1)).float().mean()
         return Output(loss, {"close": close.float().mean(), "lonely": lonely}, {"z": z.detach(), "ids": batch.ids})
 
@@ -89,7 +87,7 @@ class LocalAggregation(Method):
         n, t = len(self.bank.rows), self.config.temperature
         positive = self.bank.scores(z, ids.unsqueeze(1)).squeeze(1)  # (B,)
         negatives = self.bank.scores(z, self.bank.draw(len(z), self.config.num_negatives))  # (B, M)
-        log_z = torch.where(self.log_z.isnan(), log_normalizer(positive, negatives, n, t).to(self.log_z), self.log_z)
+        log_z = torch.where(self.log_z.isinf(), log_normalizer(positive, negatives, n, t).to(self.log_z), self.log_z)
         return Output(nce(positive, negatives, log_z, n, t), {}, {"z": z.detach(), "ids": ids, "log_z": log_z})
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:

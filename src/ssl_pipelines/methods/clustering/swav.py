@@ -91,14 +91,19 @@ class SwAV(Method):
         size, b = self.config.queue_size, len(scores)
         full = clock.step * b * world_size() >= size > 0
         if full and clock.epoch >= self.config.queue_from_epoch:
-            past = self.queues[crop].keys[local_rows(size)]  # each rank takes its share of what all hold
+            past = self.queue(crop).keys[local_rows(size)]  # each rank takes its share of what all hold
             scores = torch.cat([scores, self.prototypes(past.to(scores.dtype)).to(scores.dtype)])
         return sinkhorn(scores, self.config.sinkhorn_epsilon, self.config.sinkhorn_iterations)[:b]
 
+    def queue(self, crop: int) -> Queue:
+        queue = self.queues[crop]
+        assert isinstance(queue, Queue)
+        return queue
+
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
         self.prototypes.renormalize()
-        for queue, z in zip(self.queues, outputs[0].memory["z"]):
-            queue.push(z)
+        for crop in range(len(self.queues)):
+            self.queue(crop).push(outputs[0].memory["z"][crop])
 
     def param_groups(self) -> list[ParamGroup]:
         return [ParamGroup(self.prototypes, frozen_epochs=self.config.frozen_epochs)]

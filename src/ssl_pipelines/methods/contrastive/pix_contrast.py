@@ -88,3 +88,8 @@ class PixContrast(Method):
 
     def followers(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.key_encoder, self.encoder), (self.key_projector, self.projector)]
+
+    def project(self, images: Tensor) -> Tensor:
+        """(B, D): the mean over the cells, which the loss compares one by one."""
+        cells: Tensor = self.projector(self.encoder.map(images))
+        return cells.mean((2, 3))

@@ -41,6 +41,7 @@ class DINO(Method):
         num_prototypes: int = Field(default=1024, ge=2, le=100_000)
         hidden_dim: int = Field(default=512, ge=2, le=8192)
         bottleneck_dim: int = Field(default=128, ge=2, le=8192)
+        head_norm: bool = False  # batch norms in the head
         student_temperature: float = Field(default=0.1, gt=0, le=10)
         teacher_temperature: float = Field(default=0.04, gt=0, le=10)
         teacher_temperature_end: float = Field(default=0.07, gt=0, le=10)
@@ -80,7 +81,9 @@ class DINO(Method):
         for encoder in (self.encoder, self.teacher):
             if isinstance(encoder, ViT):
                 encoder.pooling = config.pooling
-        self.head = DINOHead(self.encoder.dim, config.hidden_dim, config.bottleneck_dim, config.num_prototypes)
+        self.head = DINOHead(
+            self.encoder.dim, config.hidden_dim, config.bottleneck_dim, config.num_prototypes, norm=config.head_norm
+        )
         self.teacher.load_state_dict(self.encoder.state_dict())
         self.teacher.requires_grad_(False)
         self.teacher_head = frozen_copy(self.head)

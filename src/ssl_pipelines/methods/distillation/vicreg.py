@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from ssl_pipelines.losses.vicreg import covariance, invariance, variance
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
@@ -51,3 +52,7 @@ class VICReg(Method):
         v = v / 2 if self.config.variance_of == "mean" else v
         weighted = self.config.invariance_weight * s + self.config.variance_weight * v + self.config.covariance_weight * c
         return Output(weighted, {"invariance": s.detach(), "variance": v.detach(), "covariance": c.detach()})
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.expander(self.encoder(images))
+        return projected
