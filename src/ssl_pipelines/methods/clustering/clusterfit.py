@@ -13,7 +13,7 @@ four steps of the learning rate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -52,9 +52,9 @@ class ClusterFit(Method):
 
     @classmethod
     def fitted(cls, config: Any, upstream: Mapping[str, nn.Module]) -> Any:
-        teacher, stage = upstream["teacher"], config.teacher_stage
+        teacher, stage = cast(Method, upstream["teacher"]), config.teacher_stage
         if stage not in (None, "final"):
-            found = teacher.encoder.stages(torch.zeros(1, teacher.encoder.in_channels, teacher.image_size, teacher.image_size))  # type: ignore
+            found = teacher.encoder.stages(torch.zeros(1, teacher.in_channels, teacher.image_size, teacher.image_size))
             if stage not in found:
                 raise InputError(f"methods.clusterfit.teacher_stage={stage!r} is unknown; allowed: final, {', '.join(found)}")
         return config
