@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
+from projects import ROOT
 from small_runs import method_names, on_ranks, small_config, small_loop
 from ssl_pipelines.distributed import all_reduce_mean, average_gradients
 from ssl_pipelines.methods.base import Clock
@@ -131,6 +133,33 @@ def test_two_ranks_equal_one_process_on_the_whole_batch(name, store, tmp_path):
         assert ours.keys() == alone.keys()
         for key, value in alone.items():
             torch.testing.assert_close(ours[key], value, rtol=1e-6, atol=1e-7, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def two_steps(name: str, store: Path) -> dict[str, torch.Tensor]:
+    loop = small_loop(small_config(name), store)
+    loop.method.double()
+    for step in range(2):
+        loop.run_step(step)
+    return loop.method.state_dict()
+
+
+@METHODS
+def test_two_ranks_remember_what_one_process_remembers(name, digits, tmp_path):
+    """Weights, followers, queues, banks, centers, counters after two steps."""
+    alone = two_steps(name, digits)
+    for ours in on_ranks(two_steps, tmp_path / "ranks", name, digits):
+        assert ours.keys() == alone.keys()
+        for key, value in alone.items():
+            torch.testing.assert_close(ours[key], value, rtol=1e-5, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_method_files_import_each_other_only_to_subclass():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [alone] = [contract for contract in contracts if contract["name"] == "method files stand alone"]
+    classes = {module_of(name): method_class(name) for name in TABLE}
+    for exception in alone.get("ignore_imports", []):
+        child, base = exception.split(" -> ")
+        assert issubclass(classes[child], classes[base]), exception
 
 
 @METHODS

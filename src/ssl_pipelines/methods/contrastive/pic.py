@@ -60,7 +60,6 @@ class PIC(Method):
     config: Config
     visited: Tensor
     seed: Tensor
-    compares_within_batch = False
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.12, weight_decay=1e-4))
 
     def __init__(self, config: Config, parts: Parts):
@@ -98,5 +97,4 @@ class PIC(Method):
         return visited, visited.topk(min(len(visited), max(self.recent, len(ids)))).indices
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
-        for output in outputs:
-            self.visited.copy_(torch.maximum(self.visited, output.memory["visited"]))
+        self.visited.copy_(outputs[0].memory["visited"])
