@@ -3,7 +3,8 @@ Zhuang et al., ICCV 2019, arXiv:1903.12355.
 
 The run begins as InstDisc (Wu et al. 2018, arXiv:1805.01978), for neighbors in a random memory bank mean nothing.
 Differs: neighborhoods and clusters are scaled to the number of images (0.32 % and 43 images each, the paper's shares of ImageNet), there
-are 3 clusterings (10 in the paper for its residual networks). A run of fewer than `min_epochs` passes over the data is cut into that
+are 3 clusterings (10 in the paper for its residual networks); a batch norm ends the projection, for without it the embeddings of an
+untrained network all point one way, and a short run is spent on parting them. A run of fewer than `min_epochs` passes over the data is cut into that
 many epochs; the warm-up takes the first 3 of them (10 of 200), and then the bank is written anew with the embeddings of one network,
 for in short runs its rows are as old as the run.
 """
@@ -16,7 +17,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_pipelines.algorithms.kmeans import kmeans
 from ssl_pipelines.artifacts import InputError
@@ -26,6 +27,7 @@ from ssl_pipelines.losses.nce import log_normalizer, nce
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
@@ -62,7 +64,7 @@ class LocalAggregation(Method):
         self.min_epochs, n = config.min_epochs, parts.num_samples
         self.num_neighbors = max(2, round(n * config.background_percent / 100))
         self.encoder = parts.build_encoder()
-        self.projector = nn.Linear(self.encoder.dim, config.projection_dim)
+        self.projector = mlp([self.encoder.dim, config.projection_dim], last_norm=True)
         self.bank = MemoryBank(n, config.projection_dim, config.bank_momentum)
         self.register_buffer("log_z", torch.tensor(torch.inf))  # until the first batch is seen
         self.register_buffer("labels", torch.zeros(config.num_clusterings, n, dtype=torch.int64))
