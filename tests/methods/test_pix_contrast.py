@@ -111,5 +111,8 @@ def test_a_map_that_is_too_coarse_is_refused(photos):
     config = small_config("pix_contrast", backbone={"name": "resnet_small", "width": 0.25})
     with pytest.raises(InputError, match="needs a map of 4x4 or more, views of 32 px leave 2x2"):
         small_method(config, Store.open(photos))
+    for block in ({"sharpness": 1.0}, {"form": "propagation", "temperature": 0.2}):
+        with pytest.raises(InputError, match="would be ignored"):
+            small_config("pix_contrast", methods={"pix_contrast": block})
     with pytest.raises(InputError, match="output_stride"):
         small_config("pix_contrast", backbone={"name": "resnet18", "output_stride": 3})

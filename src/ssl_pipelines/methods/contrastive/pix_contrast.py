@@ -12,11 +12,11 @@ and learning rate for a short run. At 32 px the small ResNet keeps 8 px a place 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
@@ -47,6 +47,15 @@ class PixContrast(Method):
         projection_dim: int = Field(default=256, ge=2, le=8192)
         instance_weight: float = Field(default=0.0, ge=0, le=100)  # of pooled features
         momentum: float = Field(default=0.99, ge=0, le=1)  # cosine to 1
+
+        @model_validator(mode="after")
+        def _nothing_is_ignored(self) -> Self:
+            for key, form in (("temperature", "contrast"), ("sharpness", "propagation")):
+                if self.form != form and getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key}={getattr(self, key)} is read by form={form}; with form={self.form} it would be ignored"
+                    )
+            return self
 
     config: Config
     recipe = Recipe(
