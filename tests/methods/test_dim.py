@@ -91,6 +91,8 @@ def test_the_adversary_learns_to_tell_a_narrow_code_and_the_encoder_to_fool_it(d
 def test_what_cannot_work_is_refused(digits):
     with pytest.raises(InputError, match="leave nothing to learn"):
         method_config("dim", {"local_weight": 0})
+    with pytest.raises(InputError, match=r"prior_lr=0\.01 is the adversary's"):
+        method_config("dim", {"prior_weight": 0, "prior_lr": 0.01})
     with pytest.raises(InputError, match="needs a ResNet's maps"):
         method_config("dim", {}).check_run(64, resolved_backbone("dim", {"name": "vit_mini"}))
     config = small_config("dim", methods={"dim": {"local_stage": "layer3", "views": {"size": 8}}})

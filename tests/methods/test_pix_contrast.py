@@ -66,6 +66,24 @@ def test_matching_places_show_the_same_pixels(photos):
     assert (distance[~match] > (0.7 * diagonal - 1).expand_as(distance)[~match]).all()
 
 
+def test_the_instance_term_adds_pooled_features_of_all_images(photos):
+    loop, batch = ready(photos, instance_weight=0.5)
+    method = loop.method.eval()
+    x = batch.views["global"]
+    q = [method.instance_projector(method.encoder(view)) for view in x]
+    k = [method.key_instance_projector(method.key_encoder(view)) for view in x]
+    total = 0.0
+    for a, b in ((0, 1), (1, 0)):
+        cosine = torch.cosine_similarity(q[a].unsqueeze(1), k[b].unsqueeze(0), dim=2) / 0.2
+        total += (cosine.logsumexp(1) - cosine.diagonal()).mean().item()
+    plain, _ = ready(photos)
+    plain.method.load_state_dict(method.state_dict(), strict=False)
+    expected = plain.method.eval().loss(batch, CLOCK).loss.item() + 0.5 * total
+    assert method.loss(batch, CLOCK).loss.item() == pytest.approx(expected, rel=1e-5)
+    assert len(method.followers()) == 3
+    loop.run_step(0)
+
+
 def test_keys_follow_by_momentum(photos):
     loop, _ = ready(photos, momentum=0.9)
     method = loop.method
@@ -93,5 +111,8 @@ def test_a_map_that_is_too_coarse_is_refused(photos):
     config = small_config("pix_contrast", backbone={"name": "resnet_small", "width": 0.25})
     with pytest.raises(InputError, match="needs a map of 4x4 or more, views of 32 px leave 2x2"):
         small_method(config, Store.open(photos))
+    for block in ({"sharpness": 1.0}, {"form": "propagation", "temperature": 0.2}):
+        with pytest.raises(InputError, match="would be ignored"):
+            small_config("pix_contrast", methods={"pix_contrast": block})
     with pytest.raises(InputError, match="output_stride"):
         small_config("pix_contrast", backbone={"name": "resnet18", "output_stride": 3})

@@ -47,6 +47,8 @@ class DIM(Method):
         def _something_is_learnt(self) -> Self:
             if not self.global_weight + self.local_weight:
                 raise ValueError("global_weight=0.0 and local_weight=0.0 leave nothing to learn: one above 0 is needed")
+            if not self.prior_weight and self.prior_lr != type(self).model_fields["prior_lr"].default:
+                raise ValueError(f"prior_lr={self.prior_lr} is the adversary's; with prior_weight=0.0 it would be ignored")
             return self
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:

@@ -2,7 +2,8 @@
 
 Positives are places of the two maps whose centers in the image are near each other; all other places of the other map are
 negatives, no other image is. Keys come from a momentum copy. form="propagation" is PixPro of the same paper: no negatives, but each
-query is first smoothed over similar places of its own crop, which alone keeps it from collapse.
+query is first smoothed over similar places of its own crop, which alone keeps it from collapse. Neither asks for features of the whole
+image, so a linear probe of it is weak (55.1% on ImageNet); with instance_weight=1 an InfoNCE of pooled features stands beside it.
 Differs: distances are in px of the image, so that photographs that are not square have no longer axis; images whose crops do not
 overlap are left out of the mean, and their share is logged; crops of at least 30% of the area, no blur, a narrower head, momentum
 and learning rate for a short run. At 32 px the small ResNet keeps 8 px a place (backbone.output_stride), a map of 4 x 4.
@@ -11,23 +12,27 @@ and learning rate for a short run. At 32 px the small ResNet keeps 8 px a place 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.losses.info_nce import in_batch_info_nce
 from ssl_pipelines.losses.pixels import matching_places, pixel_agreement, pixel_contrast, propagated
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.config import BackboneConfig
+from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
 from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import BYOL_FIRST, ViewPlan, two_views
 
 LEAST_SIDE = 4  # places
+INSTANCE_TEMPERATURE = 0.2  # negatives are the batch's
 
 
 class PixContrast(Method):
@@ -40,7 +45,17 @@ class PixContrast(Method):
         sharpness: float = Field(default=2.0, gt=0, le=10)  # form="propagation"
         hidden_dim: int = Field(default=1024, ge=8, le=16384)
         projection_dim: int = Field(default=256, ge=2, le=8192)
+        instance_weight: float = Field(default=0.0, ge=0, le=100)  # of pooled features
         momentum: float = Field(default=0.99, ge=0, le=1)  # cosine to 1
+
+        @model_validator(mode="after")
+        def _nothing_is_ignored(self) -> Self:
+            for key, form in (("temperature", "contrast"), ("sharpness", "propagation")):
+                if self.form != form and getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key}={getattr(self, key)} is read by form={form}; with form={self.form} it would be ignored"
+                    )
+            return self
 
     config: Config
     recipe = Recipe(
@@ -62,6 +77,9 @@ class PixContrast(Method):
             nn.Conv2d(channels, hidden, 1, bias=False), BatchNorm(hidden), nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1)
         )
         self.key_encoder, self.key_projector = frozen_copy(self.encoder), frozen_copy(self.projector)
+        if config.instance_weight:
+            self.instance_projector = mlp([channels, hidden, dim], last_norm=False)
+            self.key_instance_projector = frozen_copy(self.instance_projector)
         if config.form == "propagation":
             self.transform = nn.Conv2d(dim, dim, 1)
 
@@ -69,10 +87,14 @@ class PixContrast(Method):
         x1, x2 = batch.views["global"]
         first, second = batch.targets["global_box"]
         match = matching_places(first, second, self.side, self.config.distance_threshold)  # (B, T, T)
+        maps = [self.encoder.map(x) for x in (x1, x2)]  # each (B, C, h, w)
         with torch.no_grad():
-            k1, k2 = (self.key_projector(self.key_encoder.map(x)).flatten(2) for x in (x1, x2))
-        q1, q2 = (self.projector(self.encoder.map(x)) for x in (x1, x2))
+            key_maps = [self.key_encoder.map(x) for x in (x1, x2)]
+            k1, k2 = (self.key_projector(m).flatten(2) for m in key_maps)
+        q1, q2 = (self.projector(m) for m in maps)
         total = self.one_way(q1, k2, match) + self.one_way(q2, k1, match.transpose(1, 2))
+        if self.config.instance_weight:
+            total = total + self.config.instance_weight * self.instances(maps, key_maps)
         overlap = match.flatten(1).any(1).to(total).mean()
         return Output(total, metrics={"overlapping": overlap, "positives": match.to(total).sum((1, 2)).mean()})
 
@@ -83,11 +105,19 @@ class PixContrast(Method):
         smoothed = propagated(queries.flatten(2), self.transform(queries).flatten(2), self.config.sharpness)
         return pixel_agreement(smoothed, keys, match)
 
+    def instances(self, maps: list[Tensor], key_maps: list[Tensor]) -> Tensor:
+        """Pooled queries against the other view's pooled keys, both directions."""
+        with torch.no_grad():
+            k1, k2 = (F.normalize(self.key_instance_projector(m.mean((2, 3))), dim=1) for m in key_maps)
+        q1, q2 = (F.normalize(self.instance_projector(m.mean((2, 3))), dim=1) for m in maps)
+        return in_batch_info_nce(q1, k2, INSTANCE_TEMPERATURE) + in_batch_info_nce(q2, k1, INSTANCE_TEMPERATURE)
+
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
         follow(self.followers(), cosine_momentum(self.config.momentum, clock.fraction))
 
     def followers(self) -> list[tuple[nn.Module, nn.Module]]:
-        return [(self.key_encoder, self.encoder), (self.key_projector, self.projector)]
+        pairs: list[tuple[nn.Module, nn.Module]] = [(self.key_encoder, self.encoder), (self.key_projector, self.projector)]
+        return [*pairs, (self.key_instance_projector, self.instance_projector)] if self.config.instance_weight else pairs
 
     def project(self, images: Tensor) -> Tensor:
         """(B, D): the mean over the cells, which the loss compares one by one."""
