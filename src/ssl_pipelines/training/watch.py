@@ -53,7 +53,7 @@ class Watch:
         are labels}. Leaves the method as it was."""
         was_training = method.training
         method.eval()
-        found = {}
+        found: dict[str, float] = {}
         for (std, rank), function in (EMBEDDING, method.encode), (PROJECTION, method.project):
             z = self._embed(method, function, self.sample)
             if z is not None:
