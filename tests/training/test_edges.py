@@ -17,6 +17,7 @@ from ssl_pipelines.distributed import all_reduce_mean
 from ssl_pipelines.methods.base import Method, ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.methods.pretext.rotation import Rotation
+from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.training import pretrain as module
 from ssl_pipelines.training.checkpoints import newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
@@ -218,7 +219,7 @@ def test_micro_batches_on_two_ranks_are_those_of_one(digits, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "simcrl"}, "method='simcrl' is unknown; did you mean 'simclr'? Allowed: mae, rotation, simclr"),
+        ({"method": "simcrl"}, f"method='simcrl' is unknown; did you mean 'simclr'? Allowed: {', '.join(sorted(TABLE))}"),
         ({"methods": "simclr"}, "methods='simclr': a block of keys is expected"),
         ({"methods": {"byyol": {}}}, "method='byyol' is unknown"),
         ({"methods": {"rotation": {"anlge": 1}}}, "methods.rotation.anlge"),
