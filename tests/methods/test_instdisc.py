@@ -55,7 +55,7 @@ def test_loss_and_normalizer_equal_the_loops_before_and_after_z_is_known(digits)
     method.after_step([output], CLOCK)
     assert method.log_z.item() == pytest.approx(log_z, rel=1e-12)
     with torch.no_grad():
-        method.projector.weight.mul_(-1)
+        method.projector[0].weight.mul_(-1)
     expected, _ = by_hand(method, batch, log_z)
     torch.manual_seed(0)
     output = method.loss(batch, CLOCK)
@@ -124,3 +124,13 @@ def test_more_negatives_than_images_are_refused_and_fitted_where_nobody_says(dig
         build_method(small_config(name, methods={name: {"negatives": 5000}}), facts, 0)
     assert build_method(small_config(name), facts, 0).negatives == facts["num_samples"]
     assert build_method(small_config(name), facts | {"num_samples": 9000}, 0).negatives == 4096
+
+
+@pytest.mark.parametrize("name", ["instdisc", "pirl"])
+def test_embeddings_are_centered_over_the_batch_unless_the_papers_layer_is_asked_for(digits, name):
+    loop = small_loop(small_config(name), digits)
+    method, x = loop.method.train(), loop.feed.batches(0, 8)[0].views["global"][0]
+    assert method.projector(method.encoder(x)).mean(0).abs().max() < 1e-5
+    plain = small_loop(small_config(name, methods={name: {"center": False}}), digits).method
+    assert isinstance(plain.projector, torch.nn.Linear)
+    assert plain.projector.bias is not None

@@ -4,7 +4,9 @@ Two variants, of which a run has one: the paper overwrites a row of the bank and
 above 0, `bank_momentum` 0); the authors' code averages rows instead (`bank_momentum` 0.5, the default: their published results).
 The normalizer Z is set by the first batch and constant ever after (section 3.2).
 
-Differs: where the data set is smaller than 4096 images, as many negatives as images.
+Differs: where the data set is smaller than 4096 images, as many negatives as images. Embeddings pass a batch norm without weights
+(`center`) and gradients are clipped: an untrained network embeds all images in nearly one direction, which fills the bank with it, and the
+answer of thousands of negatives threw the embedding into another common direction, step after step.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ssl_pipelines.losses.nce import log_normalizer, nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
@@ -37,6 +40,7 @@ class InstDisc(Method):
         projection_dim: int = Field(default=128, ge=2, le=8192)
         negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
+        center: bool = True  # a batch norm without weights on the embedding
         proximal: float = Field(default=0.0, ge=0, le=1000)  # lambda; the paper tries 10, 30, 50
 
         @model_validator(mode="after")
@@ -54,16 +58,21 @@ class InstDisc(Method):
     config: Config
     log_z: Tensor
     compares_within_batch = False
-    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.1, weight_decay=5e-4))
+    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.03, weight_decay=5e-4, clip=1.0))
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.num_samples = parts.num_samples
         self.negatives = config.negatives or min(4096, parts.num_samples)
         self.encoder = parts.build_encoder()
-        self.projector = nn.Linear(self.encoder.dim, config.projection_dim)
+        self.projector = self.projector_to(self.encoder.dim, config.projection_dim)
         self.bank = MemoryBank(parts.num_samples, config.projection_dim, config.bank_momentum)
         self.register_buffer("log_z", torch.tensor(torch.nan))
+
+    def projector_to(self, into: int, out: int) -> nn.Module:
+        if not self.config.center:
+            return nn.Linear(into, out)
+        return nn.Sequential(nn.Linear(into, out, bias=False), BatchNorm(out, affine=False))
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images], n, t = batch.views["global"], self.num_samples, self.config.temperature

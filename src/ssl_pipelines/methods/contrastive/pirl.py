@@ -4,7 +4,8 @@ lambda NCE(m_I, g(patches)) + (1 - lambda) NCE(m_I, f(image)), m_I the image's r
 `form="constant"` is the authors' code: InstDisc's NCE, whose normalizer the first batch sets, one a term; `form="softmax"` is eqs. 2 and 3.
 
 Differs: the crop for the patches is enlarged to 48 px where images are smaller, else an encoder would see a pixel or two of a patch; 4096
-negatives, the paper's ablations' number, at most as many as images; they are drawn from all rows, as the authors' code does.
+negatives, the paper's ablations' number, at most as many as images; they are drawn from all rows, as the authors' code does. Embeddings pass
+a batch norm without weights (`center`) and gradients are clipped, as InstDisc's here and for its reasons.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ssl_pipelines.losses.nce import log_normalizer, nce, softmax_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.patches import cut_patches, patch_corners, patch_orders, recolor_patches
@@ -48,6 +50,7 @@ class PIRL(Method):
         projection_dim: int = Field(default=128, ge=2, le=8192)
         negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
+        center: bool = True  # a batch norm without weights on the embedding
 
         @model_validator(mode="after")
         def _cells_are_whole(self) -> Self:
@@ -70,7 +73,7 @@ class PIRL(Method):
     config: Config
     log_z: Tensor
     compares_within_batch = False
-    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.1, weight_decay=1e-4))
+    recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.03, weight_decay=1e-4, clip=1.0))
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
@@ -82,11 +85,16 @@ class PIRL(Method):
         if isinstance(self.encoder, ViT) and self.patch % self.encoder.patch_size:
             found = f"backbone.patch_size={self.encoder.patch_size} does not divide the {self.patch} px of a patch"
             raise InputError(f"{found} (methods.pirl.patch_fraction={config.patch_fraction} of cells of {self.cell} px)")
-        self.projector = nn.Linear(self.encoder.dim, d)  # f
-        self.patch_projector = nn.Linear(self.encoder.dim, d)  # g: each patch,
-        self.joint_projector = nn.Linear(GRID * GRID * d, d)  # then all nine in their shuffled order
+        self.projector = self.projector_to(self.encoder.dim, d)  # f
+        self.patch_projector = nn.Linear(self.encoder.dim, d, bias=not config.center)  # g: each patch,
+        self.joint_projector = self.projector_to(GRID * GRID * d, d)  # then all nine in their shuffled order
         self.bank = MemoryBank(parts.num_samples, d, config.bank_momentum)
         self.register_buffer("log_z", torch.full((2,), torch.nan))  # of the image's term and of the patches'
+
+    def projector_to(self, into: int, out: int) -> nn.Module:
+        if not self.config.center:
+            return nn.Linear(into, out)
+        return nn.Sequential(nn.Linear(into, out, bias=False), BatchNorm(out, affine=False))
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images], [crops] = batch.views["global"], batch.views["patched"]
