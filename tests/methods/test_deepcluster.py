@@ -69,7 +69,7 @@ def test_the_classifier_takes_one_plain_step_on_the_gradient_of_the_loss(digits)
     loop, _ = ready(digits, dropout=0.0)
     loop.run_step(0)
     loop.run_step(1)
-    method, rate = loop.method, 0.05 * 16 / 256
+    method, rate = loop.method, 1.0 * 16 / 256
     loop.feed.sampling = loop.method.before_epoch(loop.clock(2), loop.embed)
     loop.feed.steps_per_epoch = 1000  # no clustering in between
     [batch] = loop.feed.batches(2, 8)

@@ -85,10 +85,13 @@ def test_the_center_follows_the_teachers_mean(digits):
 
 
 def test_the_teachers_temperature_at_its_corners(digits):
-    method = ready(digits)[0].method
+    method = ready(digits, teacher_temperature_end=0.07)[0].method
     found = [method.teacher_temperature(Clock(step, 100, 0)) for step in (0, 15, 30, 99)]
     assert found == pytest.approx([0.04, 0.055, 0.07, 0.07])
-    assert ready(digits, temperature_warmup_fraction=0.0)[0].method.teacher_temperature(Clock(0, 100, 0)) == 0.07
+    assert (
+        ready(digits, temperature_warmup_fraction=0.0, teacher_temperature_end=0.07)[0].method.teacher_temperature(Clock(0, 100, 0))
+        == 0.07
+    )
 
 
 def test_the_prototypes_stand_still_at_first_without_decay(digits):
