@@ -24,7 +24,7 @@ def ready(store, **block):
 
 @pytest.mark.parametrize("measure", ["jsd", "info_nce", "dv"])
 def test_local_bound_compares_the_code_with_places_of_a_middle_map(digits, measure):
-    loop, batch = ready(digits, measure=measure, prior_weight=0)
+    loop, batch = ready(digits, measure=measure, prior_weight=0, local_stage="layer2")
     method = loop.method.eval()
     images = batch.views["global"][0]
     places = method.encoder.maps(images)["layer2"]

@@ -60,7 +60,7 @@ class AMDIM(Method):
     encoder: UnpaddedNet
     recipe = Recipe(
         backbone=BackboneConfig(name="unpadded_small"),
-        optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, betas=(0.8, 0.999), weight_decay=1e-5),
+        optimizer=OptimizerConfig(name="adamw", lr=3e-4, lr_batch=None, betas=(0.8, 0.999), weight_decay=1e-5),
         batch_size=64,
     )
 

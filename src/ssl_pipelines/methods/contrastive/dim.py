@@ -3,7 +3,7 @@
 Mutual information of the code and each place of a middle map (local) or the map as a whole (global), by one of three bounds, and an
 adversary that pulls the sigmoid of the code towards the uniform distribution; the bounds read the code before the sigmoid. Local
 DIM is the default: weights 0, 1 and 0.1. What is evaluated is the encoder's pooled feature, from which the code is a linear layer.
-Differs: the encoder is the run's ResNet, its local map an early stage (8 x 8 at 32 px), where the paper has three convolutions and two
+Differs: the encoder is the run's ResNet, its local map the last stage but one (4 x 4 at 32 px), where the paper has three convolutions and two
 linear layers; the score networks are narrower; the learning rate suits a short run.
 """
 
@@ -35,7 +35,7 @@ class DIM(Method):
         name: Literal["dim"] = "dim"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0))
         measure: Measure = "info_nce"
-        local_stage: Literal["layer1", "layer2", "layer3"] = "layer2"
+        local_stage: Literal["layer1", "layer2", "layer3"] = "layer3"
         code_dim: int = Field(default=64, ge=2, le=4096)
         score_dim: int = Field(default=512, ge=8, le=8192)
         global_weight: float = Field(default=0.0, ge=0, le=100)  # alpha
