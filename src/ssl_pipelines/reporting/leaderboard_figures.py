@@ -108,9 +108,11 @@ def _gains(axes: Axes, theme: Theme, rows: Sequence[Entry], stale: AbstractSet[s
             capsize=3,
             linewidth=1.5,
         )
-        axes.annotate(f"{value:+.1f}", (high, y), (6, 0), textcoords="offset points", va="center", fontsize=10)
+        end, side = (high, "left") if value >= 0 else (low, "right")
+        shift = 6 if value >= 0 else -6
+        axes.annotate(f"{value:+.1f}", (end, y), (shift, 0), textcoords="offset points", va="center", ha=side, fontsize=10)
     axes.set_title("gain, points [95%]", fontsize=11.5)
-    axes.margins(x=0.16)
+    axes.margins(x=0.22)
     axes.grid(axis="x")
 
 
