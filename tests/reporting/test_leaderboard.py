@@ -12,30 +12,12 @@ import pytest
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.reporting.leaderboard import Row, Section, curve_file, ranked, read_rows, row_file, write_board, write_curve
 
+# fmt: off
 KEYS = [
-    "method",
-    "family",
-    "dataset",
-    "budget",
-    "encoder",
-    "stage",
-    "images_seen",
-    "views_seen",
-    "seconds",
-    "images_per_second",
-    "peak_memory",
-    "linear_top1",
-    "random_init_top1",
-    "gain",
-    "gain_low",
-    "gain_high",
-    "knn_top1",
-    "seed",
-    "fingerprint",
-    "code",
-    "verdict",
-    "reason",
+    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second", "peak_memory",
+    "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint", "code", "verdict", "reason",
 ]
+# fmt: on
 SECTIONS = [Section("cpu", "CPU budget", "60,000 images drawn.", ["moco"]), Section("gpu", "GPU budget", "200 epochs.")]
 
 
