@@ -99,6 +99,7 @@ def write_board(docs: Path, rows: Sequence[Row], stale: AbstractSet[tuple[str, s
     shown = [section for section in sections if by_budget[section.budget]]
     listed = [row for section in shown for row in by_budget[section.budget]]
     write_json(docs / LIST, [row.model_dump(mode="json") | {"stale": row.name in stale} for row in listed])
+    (docs / ROWS).mkdir(parents=True, exist_ok=True)
     for section in shown:
         ours = by_budget[section.budget]
         board_chart(ours, {method for budget, method in stale if budget == section.budget}).save(docs / ROWS)

@@ -63,7 +63,7 @@ def board_chart(rows: Sequence[Entry], stale: AbstractSet[str]) -> Figure:
         canvas.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=3, markerscale=1.2)
 
     said = "; ".join(f"{row.method} {100 * row.linear_top1:.1f} %" for row in rows if row.linear_top1 is not None)
-    return chart(rows[0].budget, f"Linear top-1 by method: {said}.", draw, (13.0, 1.6 + 0.34 * len(rows)))
+    return chart(rows[0].budget, f"Linear top-1 by method: {said}.", draw, (13.0, 1.6 + 0.34 * len(rows)), dark=False)
 
 
 def _tops(axes: Axes, theme: Theme, rows: Sequence[Entry], stale: AbstractSet[str]) -> None:
@@ -163,9 +163,8 @@ def curves_chart(budget: str, curves: Mapping[str, pd.DataFrame | None]) -> Figu
         canvas.supxlabel("step", fontsize=10.5, color=theme.muted)
         canvas.suptitle("loss (blue, left), kNN top-1 of a sample in % (orange, right)", fontsize=11, x=0.01, ha="left")
 
-    return chart(
-        f"{budget}-curves", f"Loss and kNN against the step, of {', '.join(known)}.", draw, (0.6 + 2.1 * columns, 0.8 + 1.6 * lines)
-    )
+    size = (0.6 + 2.1 * columns, 0.8 + 1.6 * lines)
+    return chart(f"{budget}-curves", f"Loss and kNN against the step, of {', '.join(known)}.", draw, size, dark=False)
 
 
 def _line(axes: Axes, theme: Theme, curve: pd.DataFrame, name: str, scale: float, color: str) -> None:
