@@ -10,8 +10,9 @@ export KEDRO_DISABLE_TELEMETRY := 1
 # Without bytecode every start compiles 5,000 modules anew: ten seconds.
 export PYTHONDONTWRITEBYTECODE :=
 PORT ?= 5000
+BUDGET ?= cpu
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu ui dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard ui dvc-yaml lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -64,6 +65,10 @@ bench-full: $(BIN)/.bench  ## the same at the sizes that the bars are stated for
 bench-gpu: setup  ## what a GPU reaches; writes benchmarks/results/<device>.json
 	@$(BIN)/python -m benchmarks.accelerator
 
+leaderboard: setup  ## every method at one fixed budget (DATA=<CIFAR-10 in Parquet>, METHODS=a,b, BUDGET=cpu or gpu)
+	@test -n "$(DATA)" || { echo "DATA=<folder of CIFAR-10 in Parquet files> is to be given"; exit 2; }
+	@$(BIN)/kedro leaderboard --budget $(BUDGET) --data "$(DATA)" $(if $(METHODS),--methods $(METHODS))
+
 dvc-yaml: setup  ## write dvc.yaml anew from the rooms
 	@$(BIN)/python -m ssl_pipelines.orchestration.dvc
 
@@ -72,4 +77,4 @@ lock: setup  ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --constraint requirements.lock --group bench pyproject.toml -o benchmarks/requirements.lock
 
 clean:  ## remove what runs have made (not .venv, not data/01_raw)
-	@rm -rf data/0[2-8]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf data/0[2-9]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
 import os
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -29,14 +31,22 @@ def _run(**options: Any) -> Any:
     # Kedro calls the option --pipelines and warns of --pipeline; both mean the same here.
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
-    former = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with _errors_in_one_line():
         _check_names(options)
         result = kedro_run.callback(**options)  # type: ignore[misc]
         unmet = current().unmet()
         if unmet:
             raise InputError(unmet)
         _closing_words()
+    return result
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end alike; what fails is one line and an exit code, and its traceback stands in the log file."""
+    former = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
     except KeyboardInterrupt:
         _finish("KILLED")
         raise _Quiet("interrupted; the same command goes on from the last checkpoint", 130) from None
@@ -50,7 +60,6 @@ def _run(**options: Any) -> Any:
         raise _Quiet(_one_line(error), 1) from None
     finally:
         signal.signal(signal.SIGTERM, former)
-    return result
 
 
 class _Quiet(click.ClickException):
@@ -167,3 +176,42 @@ def datasets(as_json: bool) -> None:
         _listing(
             [{"name": row["name"], "reads": row["paper"], "needs": row["needs"]} for row in rows], False, ("name", "reads", "needs")
         )
+
+
+@cli.command(context_settings={"show_default": True})
+@click.option("--methods", "names", metavar="A,B,...", help="These alone; else all that `kedro methods` lists.")
+@click.option("--budget", "budget_name", type=click.Choice(["cpu", "gpu"]), default="cpu", help="What every method gets alike.")
+@click.option("--data", type=click.Path(exists=True, resolve_path=True), help="The folder of CIFAR-10 in Parquet files.")
+@click.option("--redo", is_flag=True, help="Make these rows anew, also those that are finished and fresh.")
+@click.option("--page-only", is_flag=True, help="Train nothing: write the page from the rows that stand.")
+@click.option("--images-seen", type=click.IntRange(min=1), help="A trial with so many images drawn; rows and page go below --work.")
+@click.option("--work", type=click.Path(file_okay=False), default="data/09_leaderboard", help="Store, checkpoints, models.")
+def leaderboard(
+    names: str | None, budget_name: str, data: str | None, redo: bool, page_only: bool, images_seen: int | None, work: str
+) -> None:
+    """Train every method at one fixed budget; rank them by linear probe and kNN.
+
+    A row is docs/leaderboard/BUDGET/METHOD.json, written as its method ends; docs/leaderboard.md, leaderboard.json and the pictures
+    are made from the rows. A row that is finished and fresh is not made again; one whose code, parameters or data have changed is.
+    What was interrupted goes on, also in the middle of a training. A method that fails ends its own row alone, and the exit code is 1.
+
+    Why a method misses can be said by hand in docs/leaderboard/reasons.yml (BUDGET: {METHOD: TEXT}).
+    """
+    from ssl_pipelines.orchestration.leaderboard import board
+    from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS, all_methods
+    from ssl_pipelines.orchestration.paths import project_root
+
+    if data is None and not page_only:
+        raise click.UsageError("--data is needed (the folder of CIFAR-10 in Parquet files), or --page-only")
+    place, docs, budget = project_root() / work, project_root() / "docs", BUDGETS[budget_name]
+    if images_seen is not None:
+        budget, docs = budget.drawing(images_seen), place / f"trial-{images_seen}"
+    with _errors_in_one_line():
+        if page_only:
+            rows = board.write_page(docs, budget)
+        else:
+            methods = all_methods() if names is None else [name.strip() for name in names.split(",") if name.strip()]
+            rows = board.run(methods, budget, str(data), docs, place, redo=redo)
+        click.echo(board.last_words(rows, docs))
+    if any(row.verdict == "bug" for row in rows):
+        raise click.exceptions.Exit(1)

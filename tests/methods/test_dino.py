@@ -105,9 +105,7 @@ def test_the_prototypes_stand_still_at_first_without_decay(digits):
 
 def test_the_student_alone_drops_paths(digits):
     method = ready(digits, VIT | {"drop_path": 0.5})[0].method
-    rates = [
-        [getattr(block.drop_path1, "rate", 0.0) for block in encoder.blocks] for encoder in (method.encoder, method.teacher)
-    ]
+    rates = [[getattr(block.drop_path1, "rate", 0.0) for block in encoder.blocks] for encoder in (method.encoder, method.teacher)]
     assert rates == [[0.0, 0.5], [0.0, 0.0]]
     assert method.encoder.pooling == method.teacher.pooling == "cls"
 

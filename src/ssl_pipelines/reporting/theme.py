@@ -76,9 +76,11 @@ def uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def chart(name: str, alt: str, draw: Draw, size: tuple[float, float] = (5.4, 3.4), caption: str = "") -> Figure:
+def chart(
+    name: str, alt: str, draw: Draw, size: tuple[float, float] = (5.4, 3.4), caption: str = "", *, dark: bool = True
+) -> Figure:
     """Draws once per color scheme.   size: inches; 5.4 wide is legible on a phone and fills half a desktop page."""
-    return Figure(name, alt, _render(draw, size, LIGHT), _render(draw, size, DARK), caption)
+    return Figure(name, alt, _render(draw, size, LIGHT), _render(draw, size, DARK) if dark else None, caption)
 
 
 def _render(draw: Draw, size: tuple[float, float], theme: Theme) -> bytes:

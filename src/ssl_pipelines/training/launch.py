@@ -40,12 +40,12 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.devices}"]
     command += ["-m", "ssl_pipelines.training", str(spec)]
     threads = runtime.threads or max(1, (os.cpu_count() or 1) // runtime.devices)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
     environment[PARENT] = str(os.getpid())
     with (
         (work / "ranks.log").open("ab") as noise,
         subprocess.Popen(command, env=environment, stderr=noise if not sys.stderr.isatty() else None) as ranks,
-        _forwarding(ranks),
+        forwarding(ranks),
     ):
         code = ranks.wait()
     if problem.is_file():
@@ -82,13 +82,13 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _python_path() -> str:
+def python_path() -> str:
     source = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @contextlib.contextmanager
-def _forwarding(ranks: subprocess.Popen[bytes]):  # type: ignore[no-untyped-def]
+def forwarding(ranks: subprocess.Popen[bytes]):  # type: ignore[no-untyped-def]
     """Ctrl-C and SIGTERM go to torchrun, which hands them to the ranks; they end at a step's border."""
 
     def send(number: int, frame: FrameType | None) -> None:

@@ -185,11 +185,11 @@ def _diverged(what: str) -> Stopped:
 
 
 class Pace:
-    """Images a second, by the clock of rank 0."""
+    """Images a second, by the clock of rank 0. A resumed training goes on after `steps` steps, which took `seconds`."""
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: int, steps: int = 0, seconds: float = 0.0):
         self.batch_size, self.steps, self.since = batch_size, 0, time.monotonic()
-        self.total_steps, self.begin = 0, self.since
+        self.total_steps, self.begin = steps, self.since - seconds
 
     def tick(self) -> None:
         self.steps += 1

@@ -27,7 +27,7 @@ from ssl_pipelines.training.loop import Loop, Pace, check_loss, check_weights, f
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import say_where, training_progress
-from ssl_pipelines.training.runtime import RuntimeConfig, set_up
+from ssl_pipelines.training.runtime import RuntimeConfig, peak_memory, set_up
 from ssl_pipelines.training.upstream import NOTE, check_same, facts, load_upstream
 from ssl_pipelines.training.watch import Stopped, Watch
 
@@ -62,17 +62,17 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
         load_weights(method, state["method"], f"the checkpoint in {work}")
     method.to(device)
     loop = Loop(method, feed, config.pretrain.optimizer, total, config.seed, precision)
-    start = 0
+    start, before = 0, 0.0
     if state is not None:
         loop.load(state)
-        start = int(state["step"])
+        start, before = int(state["step"]), float(state.get("seconds", 0.0))
         log.info("pretrain: going on from step %d of %d", start, total)
     _compile(method, runtime, device)
     events = Events(work / "events.jsonl", start) if is_first() else None
     try:
         if is_first() and start < total:
             announce(loop, start, total, device)
-        _train(loop, Watch(store, config.seed, device), runtime, events, work, start, total)
+        _train(loop, Watch(store, config.seed, device), runtime, events, work, Pace(batch_size, start, before), total)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise Stopped(f"out of memory with pretrain.batch_size={config.pretrain.batch_size}; try half of it") from error
@@ -89,8 +89,8 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
         write_description(final, describe(config, data, method, total, stands_on))
 
 
-def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, start: int, total: int) -> None:
-    pace, saved, ledger = Pace(loop.feed.batch_size), time.monotonic(), Ledger()
+def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, pace: Pace, total: int) -> None:
+    start, saved, ledger = pace.total_steps, time.monotonic(), Ledger()
     watch_every = runtime.watch_every or max(1, total // 10)
     with Interrupt() as interrupt, training_progress(enabled=events is not None) as bar:
         task = bar.add_task("pretrain", total=total, completed=start, loss="", speed="")
@@ -102,7 +102,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
         for step in range(start, total):
             if interrupt.agreed():
                 log_entries(all_of_them=True)
-                _save(loop, work, step)
+                _save(loop, work, step, pace)
                 raise KeyboardInterrupt
             if step == 0 and events:
                 save_views(loop, work, events)
@@ -127,7 +127,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                 if events:  # before the last checkpoint: a run that is killed after it has nothing left to measure
                     _measure(work, pace, loop.device)
             if events and (due or done == total) and math.isfinite(float(result.loss)) and finite_weights(loop.method):
-                _save(loop, work, done)
+                _save(loop, work, done, pace)
                 saved = time.monotonic()
 
 
@@ -161,21 +161,20 @@ def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step
 
 
 def _measure(work: Path, pace: Pace, device: torch.device) -> None:
-    """measured.json: what the clock said, apart from what equal runs share."""
-    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+    """measured.json: what the clock said, of all sittings of the training, apart from what equal runs share."""
     body = {
         "images_per_second": round(pace.overall(), 1),
         "seconds": round(pace.elapsed(), 1),
-        "memory_bytes": memory,
+        "peak_memory": peak_memory(device),  # bytes
         "device": device.type,
         "ranks": world_size(),
     }
     write_json(work / "measured.json", body)
 
 
-def _save(loop: Loop, work: Path, step: int) -> None:
+def _save(loop: Loop, work: Path, step: int, pace: Pace) -> None:
     if is_first():
-        save_checkpoint(work, step, loop.state())
+        save_checkpoint(work, step, loop.state() | {"seconds": pace.elapsed()})
 
 
 def _prepare(method: Method, config: RunConfig, store: Store, feed: Feed) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -66,6 +69,22 @@ def keep_freed_memory() -> None:
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that the GPU's allocator has held, on a GPU; else the most that this process has."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    # getrusage would name the parent's peak where that was higher: a process that is started inherits it.
+    lines = status.read_text().splitlines() if status.is_file() else []
+    kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+    if kilobytes is not None:
+        return 1024 * kilobytes
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def num_workers(runtime: RuntimeConfig) -> int:

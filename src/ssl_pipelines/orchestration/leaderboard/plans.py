@@ -1,0 +1,77 @@
+"""What a row is made from, as two digests: one of parameters and data, one of the method's code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl_pipelines.artifacts import Record
+from ssl_pipelines.artifacts.code import PACKAGE, code_digests
+from ssl_pipelines.artifacts.record import digest, flatten
+from ssl_pipelines.methods.registry import TABLE, module_of
+from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.reporting.leaderboard import Row
+
+READ = ("run", "extract_features", "linear_eval", "knn_eval")
+CARRIES = "artifacts/"  # files and errors: they decide no number
+ENCODERS = {"resnet": "resnet", "vit": "vit", "timm": "timm_encoder"}  # kind -> module of networks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One method's row: `place` is where it is made, a folder of its own for every content and code."""
+
+    method: str
+    tree: dict[str, Any]
+    encoder: str
+    fingerprint: str
+    code: str
+    place: Path
+    donors: dict[str, Plan] = field(default_factory=dict)  # role -> whose model it takes
+
+    @property
+    def training(self) -> Path:
+        return self.place / "training"
+
+    @property
+    def model(self) -> Path:
+        return self.training / "final"
+
+    @property
+    def has_model(self) -> bool:
+        return (self.model / "config.json").is_file()  # the last file of a finished training
+
+    def is_fresh(self, row: Row | None) -> bool:
+        """A bug is tried again: its training goes on where it stopped, which is soon seen."""
+        return row is not None and row.verdict != "bug" and (row.fingerprint, row.code) == (self.fingerprint, self.code)
+
+
+def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan:
+    """`store`: the digest of the data. Raises InputError where the method cannot run at this budget."""
+    module_of(method)
+    stands_on = {role: plan(donor, budget, data, store, work) for role, donor in donors(method).items()}
+    tree = budget.tree(method, data, {role: str(donor.model) for role, donor in stands_on.items()})
+    parameters = Parameters.of(tree)
+    values = {key: value for key, value in flatten(parameters.read_by(READ)).items() if not key.startswith("pretrain.upstream")}
+    inputs = {"store": store} | {f"upstream.{role}": digest([donor.fingerprint, donor.code]) for role, donor in stands_on.items()}
+    fingerprint, encoder = Record(values, inputs).recipe, parameters.run.backbone.name
+    code = code_digest(method, encoder)
+    place = work / budget.name / f"{method}-{digest([fingerprint, code])[:8]}"
+    return Plan(method, tree, encoder, fingerprint, code, place, stands_on)
+
+
+def code_digest(method: str, encoder: str) -> str:
+    """Of the method's module and all that it imports of this package, of its encoder, and of the methods that it stands on.
+
+    Comments and docstrings do not count."""
+    modules = [module_of(name) for name in (method, *donors(method).values())]
+    files = code_digests(*modules, f"{PACKAGE}.networks.{ENCODERS[kind_of(encoder)]}")
+    return digest({path: bare for path, (bare, _) in files.items() if not path.startswith(CARRIES)})
+
+
+def stale(rows: Iterable[Row]) -> set[tuple[str, str]]:
+    """(budget, method) of the rows that were made by other code than today's; of a bug, too: it may be mended."""
+    return {row.name for row in rows if row.method not in TABLE or code_digest(row.method, row.encoder) != row.code}
