@@ -20,7 +20,6 @@ from click.testing import CliRunner
 from projects import write_digits
 from ssl_pipelines.artifacts import InputError, code
 from ssl_pipelines.cli import leaderboard
-from ssl_pipelines.methods.contrastive.simclr import SimCLR
 from ssl_pipelines.methods.pretext.rotation import Rotation
 from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.leaderboard import board, budgets
@@ -271,27 +270,19 @@ def test_a_method_that_the_data_does_not_suit_has_a_row_that_says_so(small, monk
     assert "needs color images" in str(small.run("rotation", redo=True)["rotation"].reason)
 
 
-def test_a_method_may_stand_on_a_finished_row(small, monkeypatch):
+def test_a_method_may_stand_on_a_finished_row(small):
     """Its donor's row is made first where it is missing; where the row stands and the model is gone, the model alone is made again."""
-    given: list[dict[str, str]] = []
-    plain = Budget.tree
-
-    def tree(budget, method, data, upstream):
-        given.append(dict(upstream))
-        return plain(budget, method, data, {})
-
-    monkeypatch.setattr(Budget, "tree", tree)
-    monkeypatch.setattr(Rotation, "upstream", ("teacher",), raising=False)
-    assert donors("rotation") == {"teacher": "simclr"}
-    monkeypatch.setattr(SimCLR, "upstream", (), raising=False)
+    assert donors("clusterfit") == {"teacher": "simclr"}
     [model] = (small.work / "cpu").glob("simclr-*")
-    small.run("rotation")
-    assert small.made == ["rotation"]
-    assert {"teacher": str(model / "training/final")} in given
+    assert small.run("clusterfit")["clusterfit"].verdict in ("learns", "miss")
+    assert small.made == ["clusterfit"]
+    [made] = (small.work / "cpu").glob("clusterfit-*")
+    stood_on = json.loads((made / "training/final/config.json").read_text())["upstream"]["teacher"]
+    assert (stood_on["method"], stood_on["images_seen"]) == ("simclr", 64)
     shutil.rmtree(model)
     row = row_file(small.docs, "cpu", "simclr").read_bytes()
-    small.run("rotation", redo=True)
-    assert small.made == ["simclr", "rotation"]
+    small.run("clusterfit", redo=True)
+    assert small.made == ["simclr", "clusterfit"]
     assert row_file(small.docs, "cpu", "simclr").read_bytes() == row
     row_file(small.docs, "cpu", "simclr").unlink()
 
@@ -300,14 +291,14 @@ def test_a_method_may_stand_on_a_finished_row(small, monkeypatch):
             raise Stopped("collapsed")
 
     small.before = fail
-    assert small.run("rotation", redo=True)["rotation"].reason == "it stands on a run of simclr, which has none: collapsed"
+    found = small.run("clusterfit", redo=True)["clusterfit"]
+    assert found.reason == "it stands on a run of simclr, which has none: collapsed"
 
 
-def test_a_method_whose_teacher_saw_labels_has_no_rank(monkeypatch):
-    monkeypatch.setattr(Rotation, "upstream_is", "classifier", raising=False)
-    assert all_methods() == [name for name in sorted(TABLE) if name != "rotation" and name in all_methods()]
-    with pytest.raises(InputError, match="'rotation' has no place"):
-        check_method("rotation")
+def test_a_teacher_that_saw_labels_gives_no_rank():
+    assert set(TABLE) - set(all_methods()) == {"simclr_v2_distill"}
+    with pytest.raises(InputError, match="'simclr_v2_distill' has no place"):
+        check_method("simclr_v2_distill")
 
 
 def test_reasons_by_hand_are_kept_over_reruns(small):

@@ -80,7 +80,7 @@ def _tops(axes: Axes, theme: Theme, rows: Sequence[Entry], stale: AbstractSet[st
         found = [(100 * value, y, _strength(row, stale)) for y, row in enumerate(rows) if (value := getattr(row, key)) is not None]
         if found:
             x, at, strength = zip(*found, strict=True)
-            axes.scatter(x, at, s=size, marker=marker, color=color, alpha=strength, zorder=2)
+            axes.scatter(x, at, s=size, marker=marker, color=color, alpha=list(strength), zorder=2)  # type: ignore[arg-type]
             axes.scatter([], [], s=size, marker=marker, color=color, label=label)  # the legend's, never pale
     for y, row in enumerate(rows):
         if row.linear_top1 is None:

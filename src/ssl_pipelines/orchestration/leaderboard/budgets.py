@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.registry import TABLE, method_class
-from ssl_pipelines.networks.config import RESNETS, VITS
+from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS
 
 # A method that stands on a finished run gets this one's, of the same budget and the same kind of encoder.
 DONORS = {"resnet": "simclr", "vit": "mae"}
@@ -23,7 +23,7 @@ class Budget:
     protocol: str
     pretrain: Mapping[str, Any]
     encoders: Mapping[str, str] = field(default_factory=dict)
-    dataset: Mapping[str, Any] = field(default_factory=lambda: {"reader": "parquet", "size": 32})
+    dataset: Mapping[str, Any] = field(default_factory=lambda: {"reader": "parquet", "size": 32, "fields": "saliency"})
     blocks: Mapping[str, Any] = field(default_factory=dict)  # of other parameters: linear_eval, runtime
     seed: int = 0
 
@@ -65,7 +65,8 @@ BUDGETS = {
 
 
 def kind_of(encoder: str) -> str:
-    return "resnet" if encoder in RESNETS else "vit" if encoder in VITS else "timm"
+    kinds = {"resnet": RESNETS, "vit": VITS, "unpadded": UNPADDED}
+    return next((kind for kind, names in kinds.items() if encoder in names), "timm")
 
 
 def all_methods() -> list[str]:
@@ -80,11 +81,11 @@ def check_method(name: str) -> None:
 
 
 def _sees_labels(name: str) -> bool:
-    return getattr(method_class(name), "upstream_is", "method") == "classifier"
+    return method_class(name).upstream_is == "classifier"
 
 
 def donors(method: str) -> dict[str, str]:
     """role -> the method whose finished model plays it, for a method that stands on others."""
     cls = method_class(method)
     donor = DONORS.get(kind_of(cls.recipe.backbone.name), DONORS["resnet"])
-    return dict.fromkeys(getattr(cls, "upstream", ()), donor)
+    return dict.fromkeys(cls.upstream, donor)

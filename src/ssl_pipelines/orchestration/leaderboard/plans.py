@@ -17,7 +17,7 @@ from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
 CARRIES = "artifacts/"  # files and errors: they decide no number
-ENCODERS = {"resnet": "resnet", "vit": "vit", "timm": "timm_encoder"}  # kind -> module of networks
+ENCODERS = {"resnet": "resnet", "vit": "vit", "unpadded": "unpadded", "timm": "timm_encoder"}  # kind -> module of networks
 
 
 @dataclass(frozen=True, slots=True)
