@@ -1,6 +1,6 @@
 """Foreground masks without labels: what differs in color from the image's border, cut off at Otsu's threshold.
 
-The border cue of Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015, section 4.2: the four strips of the border are
+The border cue of Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015: the four strips of the border are
 taken for background, each with the mean and the covariance of its colors; a pixel is salient by its Mahalanobis distance to them,
 the strip that is most different left out, for there the object may touch the border. Differs: RGB (or whatever the channels are)
 instead of L*a*b*, and the cue alone, without the barrier distance. Otsu 1979 cuts the map in two."""

@@ -5,8 +5,7 @@ above 0, `bank_momentum` 0); the authors' code averages rows instead (`bank_mome
 The normalizer Z is set by the first batch and constant ever after (section 3.2).
 
 Differs: where the data set is smaller than 4096 images, as many negatives as images. Embeddings pass a batch norm without weights
-(`center`) and gradients are clipped: an untrained network embeds all images in nearly one direction, which fills the bank with it, and the
-answer of thousands of negatives threw the embedding into another common direction, step after step.
+(`center`) and gradients are clipped: without both, the loss of short runs with a small encoder grew instead of falling.
 """
 
 from __future__ import annotations
