@@ -162,7 +162,7 @@ def curves_chart(budget: str, curves: Mapping[str, pd.DataFrame | None]) -> Figu
         for axes in panels[len(known) :]:
             axes.set_visible(False)
         canvas.supxlabel("step", fontsize=10.5, color=theme.muted)
-for label, color in (("loss", theme.series[0]), ("kNN top-1 of a sample, %", theme.series[1])):
+        for label, color in (("loss", theme.series[0]), ("kNN top-1 of a sample, %", theme.series[1])):
             panels[0].plot([], [], color=color, label=label)
         canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
