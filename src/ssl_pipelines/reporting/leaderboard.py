@@ -160,7 +160,7 @@ def _section(docs: Path, section: Section, rows: Sequence[Row], stale: AbstractS
     if reasons:
         lines += ["", *(f"- **{row.method}** ({row.verdict}): {row.reason}" for row in reasons)]
     if any(curve_file(docs, *row.name).is_file() for row in rows):
-        lines += ["", f"![Loss and kNN of each method against the images drawn](leaderboard/{budget}-curves.png)"]
+        lines += ["", f"![Loss and kNN of each method against the step](leaderboard/{budget}-curves.png)"]
     return "\n".join([*lines, ""])
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure as Canvas
 
 from ssl_pipelines.reporting.theme import Figure, Theme, chart
@@ -80,7 +81,7 @@ def _tops(axes: Axes, theme: Theme, rows: Sequence[Entry], stale: AbstractSet[st
         found = [(100 * value, y, _strength(row, stale)) for y, row in enumerate(rows) if (value := getattr(row, key)) is not None]
         if found:
             x, at, strength = zip(*found, strict=True)
-            axes.scatter(x, at, s=size, marker=marker, color=color, alpha=list(strength), zorder=2)  # type: ignore[arg-type]
+            axes.scatter(x, at, s=size, marker=marker, color=[to_rgba(color, one) for one in strength], zorder=2)
             axes.scatter([], [], s=size, marker=marker, color=color, label=label)  # the legend's, never pale
     for y, row in enumerate(rows):
         if row.linear_top1 is None:
@@ -161,9 +162,11 @@ def curves_chart(budget: str, curves: Mapping[str, pd.DataFrame | None]) -> Figu
         for axes in panels[len(known) :]:
             axes.set_visible(False)
         canvas.supxlabel("step", fontsize=10.5, color=theme.muted)
-        canvas.suptitle("loss (blue, left), kNN top-1 of a sample in % (orange, right)", fontsize=11, x=0.01, ha="left")
+        for label, color in (("loss", theme.series[0]), ("kNN top-1 of a sample, %", theme.series[1])):
+            panels[0].plot([], [], color=color, label=label)
+        canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
-    size = (0.6 + 2.1 * columns, 0.8 + 1.6 * lines)
+    size = (max(4.2, 0.6 + 2.1 * columns), 0.9 + 1.6 * lines)
     return chart(f"{budget}-curves", f"Loss and kNN against the step, of {', '.join(known)}.", draw, size, dark=False)
 
 

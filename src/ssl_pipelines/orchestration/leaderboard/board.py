@@ -54,8 +54,8 @@ class _Board:
 
     def row(self, method: str) -> Row:
         if method not in self.rows:
-            self.rows[method] = self._settled(method)
-            write_page(self.docs, self.budget)
+            settled = self._settled(method)
+            self.rows[method] = next(row for row in write_page(self.docs, self.budget) if row.name == settled.name)
         return self.rows[method]
 
     def _settled(self, method: str) -> Row:

@@ -50,13 +50,13 @@ BUDGETS = {
         Budget(
             "cpu",
             "CPU budget: 60,000 images drawn",
-            "32 px, 60,000 images drawn (whole batches), seed 0; resnet_small, or vit_mini where a method needs a ViT.",
+            "32 px, whole batches, seed 0; resnet_small, or vit_mini where a method needs a ViT.",
             {"images_seen": 60_000},
         ),
         Budget(
             "gpu",
             "GPU budget: 200 epochs of ResNet-18",
-            "32 px, 200 epochs, seed 0; ResNet-18, or vit_tiny where a method needs a ViT.",
+            "32 px, whole batches, seed 0; ResNet-18, or vit_tiny where a method needs a ViT.",
             {"epochs": 200},
             {"resnet": "resnet18", "vit": "vit_tiny"},
         ),
