@@ -74,7 +74,9 @@ class Watch:
     def judge(self, found: dict[str, float]) -> str | None:
         """A sentence when the embedding or the projection has been collapsed for `PATIENCE` looks in a row, else None."""
         looks = {name: (found[keys[0]], found[keys[1]]) for name, keys in NAMES.items() if keys[0] in found}
-        dead = {name: (std, rank) for name, (std, rank) in looks.items() if not std >= LEAST_STD or not rank >= LEAST_RANK}  # nan is dead
+        dead = {
+            name: (std, rank) for name, (std, rank) in looks.items() if not std >= LEAST_STD or not rank >= LEAST_RANK
+        }  # nan is dead
         self.bad_looks = self.bad_looks + 1 if dead else 0
         if self.bad_looks < PATIENCE:
             return None
