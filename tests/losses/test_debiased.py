@@ -54,6 +54,15 @@ def test_at_the_bound_negatives_have_no_gradient_and_nothing_is_nan():
     assert z1.grad.isfinite().all()
 
 
+def test_a_small_share_of_negatives_left_is_raised_to_the_bound_too():
+    """One view at a right angle, both views of the other image at cosine -1: 0 < g < exp(-1 / t), so nothing is negative before the bound."""
+    z1, z2 = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([[0.0, 1.0], [-1.0, 0.0]])
+    g = (math.exp(-2) - 0.1) / 0.9
+    assert 0 < g < math.exp(-2)
+    expected, _ = oracle(z1, z2, 0.5, 0.1)
+    assert debiased(torch.tensor(z1), torch.tensor(z2), 0.5, 0.1).item() == pytest.approx(expected, rel=1e-10)
+
+
 def test_small_temperatures_stay_finite_in_float32():
     z1, z2 = (torch.tensor(z, dtype=torch.float32, requires_grad=True) for z in views())
     loss = debiased(z1, z2, 0.005, 0.1)

@@ -74,6 +74,13 @@ def test_where_float32_takes_infonces_gradient_flats_is_there():
     assert flat_nce(z1, z2, 0.02).item() == 1
 
 
+def test_views_that_are_far_apart_do_not_overflow_in_float32():
+    z1 = torch.eye(2).requires_grad_()
+    loss = flat_nce(z1, torch.tensor([[-1.0, 0.1], [0.1, -1.0]]), 0.01)  # v is beyond 100, exp(v) beyond float32
+    assert loss.item() == 1
+    assert torch.autograd.grad(loss, z1)[0].isfinite().all()
+
+
 def test_a_single_image_is_refused():
     with pytest.raises(ValueError, match="2 images"):
         flat_nce(torch.ones(1, 3), torch.ones(1, 3), T)
