@@ -39,7 +39,7 @@ def expected_loss(method, batch, queue: bool) -> float:
     total = 0.0
     for a in range(2):
         rows = np.concatenate([z[a], method.queues[a].keys.double().numpy()]) if queue else z[a]
-        q = scaled(rows @ prototypes.T, 0.05, 3)[: len(z[a])]
+        q = scaled(rows @ prototypes.T, 0.03, 3)[: len(z[a])]
         for v in range(len(z)):
             if v != a:
                 logits = z[v] @ prototypes.T / 0.1
