@@ -31,6 +31,7 @@ from ssl_pipelines.orchestration.leaderboard.plans import code_digest
 from ssl_pipelines.orchestration.leaderboard.processes import in_own_process
 from ssl_pipelines.reporting.leaderboard import Row, read_rows, row_file
 from ssl_pipelines.reporting.theme import Figure
+from ssl_pipelines.training.config import PretrainConfig
 from ssl_pipelines.training.loop import Loop
 from ssl_pipelines.training.watch import Stopped
 
@@ -278,7 +279,7 @@ def test_a_method_may_stand_on_a_finished_row(small, monkeypatch):
 
     def tree(budget, method, data, upstream):
         given.append(dict(upstream))
-        return plain(budget, method, data, {})
+        return plain(budget, method, data, upstream if "upstream" in PretrainConfig.model_fields else {})
 
     monkeypatch.setattr(Budget, "tree", tree)
     monkeypatch.setattr(Rotation, "upstream", ("teacher",), raising=False)
