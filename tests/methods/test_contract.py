@@ -146,10 +146,10 @@ def two_steps(name: str, store: Path) -> dict[str, torch.Tensor]:
 
 
 @METHODS
-def test_two_ranks_remember_what_one_process_remembers(name, digits, tmp_path):
+def test_two_ranks_remember_what_one_process_remembers(name, store, tmp_path):
     """Weights, followers, queues, banks, centers, counters after two steps."""
-    alone = two_steps(name, digits)
-    for ours in on_ranks(two_steps, tmp_path / "ranks", name, digits):
+    alone = two_steps(name, store)
+    for ours in on_ranks(two_steps, tmp_path / "ranks", name, store):
         assert ours.keys() == alone.keys()
         for key, value in alone.items():
             torch.testing.assert_close(ours[key], value, rtol=1e-5, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")

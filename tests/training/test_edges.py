@@ -73,8 +73,8 @@ def test_infinite_weights_are_no_model(digits, tmp_path, monkeypatch):
 def killed_after_the_last_checkpoint(store: Path, work: Path) -> None:
     save = module._save
 
-    def save_and_die(loop, folder, step):
-        save(loop, folder, step)
+    def save_and_die(loop, folder, step, pace):
+        save(loop, folder, step, pace)
         if step == loop.total_steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
