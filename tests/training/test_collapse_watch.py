@@ -16,9 +16,9 @@ from ssl_pipelines.training.watch import Watch
 from ssl_pipelines.views import Batch
 
 LOOK_EVERY = 5
-STEPS = {"simsiam": 80, "byol": 110}
+STEPS = {"simsiam": 50, "byol": 110}
 OPTIMIZERS = {
-    "simsiam": {"name": "sgd", "lr": 0.5},
+    "simsiam": {"name": "sgd", "lr": 1.0},
     "byol": {"name": "adamw", "lr": 0.01},
 }  # at a constant rate, several times the recipes'
 
@@ -37,7 +37,7 @@ class BYOLWithoutPredictor(BYOL):
 
 
 def verdicts(name: str, store, monkeypatch, cls=None) -> tuple[list[str | None], float]:
-    """What the watch says at each look, and the last loss."""
+    """What the watch says at each look until it is alarmed, and the last loss."""
     if cls is not None:
         monkeypatch.setattr(model, "method_class", lambda _: cls)
     optimizer = OPTIMIZERS[name] | {"lr_batch": None, "schedule": "constant", "warmup_fraction": 0.0}
@@ -49,6 +49,8 @@ def verdicts(name: str, store, monkeypatch, cls=None) -> tuple[list[str | None],
         result = loop.run_step(step)
         if (step + 1) % LOOK_EVERY == 0:
             said.append(watch.judge(watch.look(loop.method)))
+            if said[-1]:
+                break
     return said, result.loss.item()
 
 

@@ -218,7 +218,7 @@ def test_micro_batches_on_two_ranks_are_those_of_one(digits, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "simcrl"}, "method='simcrl' is unknown; did you mean 'simclr'? Allowed: mae, rotation, simclr"),
+        ({"method": "simcrl"}, "method='simcrl' is unknown; did you mean 'simclr'? Allowed: "),
         ({"methods": "simclr"}, "methods='simclr': a block of keys is expected"),
         ({"methods": {"byyol": {}}}, "method='byyol' is unknown"),
         ({"methods": {"rotation": {"anlge": 1}}}, "methods.rotation.anlge"),
