@@ -132,5 +132,6 @@ def test_embeddings_are_centered_over_the_batch_unless_the_papers_layer_is_asked
     method, x = loop.method.train(), loop.feed.batches(0, 8)[0].views["global"][0]
     assert method.projector(method.encoder(x)).mean(0).abs().max() < 1e-5
     plain = small_loop(small_config(name, methods={name: {"center": False}}), digits).method
-    assert isinstance(plain.projector, torch.nn.Linear)
-    assert plain.projector.bias is not None
+    [layer] = plain.projector
+    assert isinstance(layer, torch.nn.Linear)
+    assert layer.bias is not None

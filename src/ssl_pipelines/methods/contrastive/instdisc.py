@@ -16,14 +16,14 @@ from typing import Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.nce import log_normalizer, nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
-from ssl_pipelines.networks.norm import BatchNorm
+from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
@@ -64,14 +64,9 @@ class InstDisc(Method):
         self.num_samples = parts.num_samples
         self.negatives = config.negatives or min(4096, parts.num_samples)
         self.encoder = parts.build_encoder()
-        self.projector = self.projector_to(self.encoder.dim, config.projection_dim)
+        self.projector = mlp([self.encoder.dim, config.projection_dim], last_norm=config.center, last_affine=False)
         self.bank = MemoryBank(parts.num_samples, config.projection_dim, config.bank_momentum)
         self.register_buffer("log_z", torch.tensor(torch.nan))
-
-    def projector_to(self, into: int, out: int) -> nn.Module:
-        if not self.config.center:
-            return nn.Linear(into, out)
-        return nn.Sequential(nn.Linear(into, out, bias=False), BatchNorm(out, affine=False))
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images], n, t = batch.views["global"], self.num_samples, self.config.temperature

@@ -25,7 +25,7 @@ from ssl_pipelines.losses.nce import log_normalizer, nce, softmax_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank
-from ssl_pipelines.networks.norm import BatchNorm
+from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.patches import cut_patches, patch_corners, patch_orders, recolor_patches
@@ -85,16 +85,12 @@ class PIRL(Method):
         if isinstance(self.encoder, ViT) and self.patch % self.encoder.patch_size:
             found = f"backbone.patch_size={self.encoder.patch_size} does not divide the {self.patch} px of a patch"
             raise InputError(f"{found} (methods.pirl.patch_fraction={config.patch_fraction} of cells of {self.cell} px)")
-        self.projector = self.projector_to(self.encoder.dim, d)  # f
-        self.patch_projector = nn.Linear(self.encoder.dim, d, bias=not config.center)  # g: each patch,
-        self.joint_projector = self.projector_to(GRID * GRID * d, d)  # then all nine in their shuffled order
+        self.projector = mlp([self.encoder.dim, d], last_norm=config.center, last_affine=False)  # f
+        # g: each patch, then all nine in their shuffled order
+        self.patch_projector = nn.Linear(self.encoder.dim, d, bias=not config.center)
+        self.joint_projector = mlp([GRID * GRID * d, d], last_norm=config.center, last_affine=False)
         self.bank = MemoryBank(parts.num_samples, d, config.bank_momentum)
         self.register_buffer("log_z", torch.full((2,), torch.nan))  # of the image's term and of the patches'
-
-    def projector_to(self, into: int, out: int) -> nn.Module:
-        if not self.config.center:
-            return nn.Linear(into, out)
-        return nn.Sequential(nn.Linear(into, out, bias=False), BatchNorm(out, affine=False))
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images], [crops] = batch.views["global"], batch.views["patched"]
@@ -122,9 +118,8 @@ class PIRL(Method):
         total = len(crops) * world_size()
         mine = local_rows(total)
         corners, order = patch_corners(total, GRID, self.cell, self.patch, random), patch_orders(total, GRID * GRID, random)
-        corners = corners.gather(1, order.unsqueeze(2).expand(-1, -1, 2))[
-            mine
-        ]  # patches are alike before they are cut: shuffle places
+        # Patches are alike before they are cut, so their places are shuffled.
+        corners = corners.gather(1, order.unsqueeze(2).expand(-1, -1, 2))[mine]
         patches = cut_patches(crops, to_device(corners, crops.device), self.patch)
         return recolor_patches(patches, self.config.patch_recipe, random, mine, total)
 
