@@ -19,7 +19,7 @@ from ssl_pipelines.losses.nt_xent import nt_xent
 from ssl_pipelines.orchestration.tail import Tail
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.training.events import Events
-from ssl_pipelines.training.loop import Loop, StepResult
+from ssl_pipelines.training.loop import Loop, Pace, StepResult
 from ssl_pipelines.training.pretrain import _train
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.training.watch import Watch
@@ -86,7 +86,7 @@ def measure(folder: Path, name: str, backbone: str, stretch: int, warmup: int, *
     events, device = Events(work / "events.jsonl", 0), torch.device("cpu")
     runtime = RuntimeConfig(watch_every=10**6)  # looking at the embedding is evaluation, ten times a run whatever its length
     with suppress(Measured), Tail(work / "events.jsonl", tracker):
-        _train(loop, Watch(Store.open(loop.feed.store.folder), 0, device), runtime, events, work, 0, total)
+        _train(loop, Watch(Store.open(loop.feed.store.folder), 0, device), runtime, events, work, Pace(BATCH), total)
     loop.feed.close()
     detail = f"{backbone}, batch {BATCH}, stretches of {stretch} steps"
     return row(BARS[name], ours, theirs, detail, "images/s")
