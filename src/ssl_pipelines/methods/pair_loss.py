@@ -5,6 +5,7 @@ the block with the paper's values."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -33,8 +34,8 @@ class _Block(Config):
 
     own_temperature: ClassVar[float | None] = 0.5
 
-    def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor: ...
 
     def metrics(self, z1: Tensor, z2: Tensor, temperature: Any) -> dict[str, Tensor]:
         return {}
