@@ -13,7 +13,7 @@ from ssl_pipelines.data import Store
 from ssl_pipelines.losses.amdim import amdim_loss
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.contrastive.amdim import one_place
-from ssl_pipelines.methods.registry import method_config, resolved_backbone
+from ssl_pipelines.methods.registry import resolved_backbone
 
 CLOCK = Clock(0, 8, 0)
 
@@ -66,7 +66,7 @@ def test_one_place_is_one_of_the_places_and_all_occur():
 
 def test_what_cannot_work_is_refused(digits):
     with pytest.raises(InputError, match=r"needs an encoder without padding, backbone\.name='resnet18'"):
-        method_config("amdim", {}).check_run(64, resolved_backbone("amdim", {"name": "resnet18"}))
+        resolved_backbone("amdim", {"name": "resnet18"})
     assert resolved_backbone("amdim", {"width": 0.5}).name == "unpadded_small"
     with pytest.raises(InputError, match="24 px or more, not 16"):
         small_method(small_config("amdim", methods={"amdim": {"views": {"size": 16}}}), Store.open(digits))

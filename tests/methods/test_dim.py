@@ -93,8 +93,8 @@ def test_what_cannot_work_is_refused(digits):
         method_config("dim", {"local_weight": 0})
     with pytest.raises(InputError, match=r"prior_lr=0\.01 is the adversary's"):
         method_config("dim", {"prior_weight": 0, "prior_lr": 0.01})
-    with pytest.raises(InputError, match="needs a ResNet's maps"):
-        method_config("dim", {}).check_run(64, resolved_backbone("dim", {"name": "vit_mini"}))
+    with pytest.raises(InputError, match="needs a ResNet, "):
+        resolved_backbone("dim", {"name": "vit_mini"})
     config = small_config("dim", methods={"dim": {"local_stage": "layer3", "views": {"size": 8}}})
     with pytest.raises(InputError, match="local_stage='layer3' is one place of views of 8 px"):
         small_method(config, Store.open(digits))

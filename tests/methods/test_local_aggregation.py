@@ -33,7 +33,7 @@ def never(function=None):
 
 
 def test_the_warm_up_is_instance_discrimination_with_z_from_the_first_batch(digits):
-    loop, batch = ready(digits, num_negatives=5)
+    loop, batch = ready(digits, negatives=5)
     method = loop.method
     n, t = len(method.bank.rows), 0.07
     torch.manual_seed(4)
@@ -80,7 +80,7 @@ def test_the_bank_remembers_by_id_with_momentum(digits):
     torch.testing.assert_close(loop.method.bank.rows[batch.ids], expected)
     changed = (loop.method.bank.rows != before).any(1).nonzero().flatten().tolist()
     assert changed == sorted(batch.ids.tolist())
-    assert loop.method.log_z.isinf(), "the warm-up alone estimates it"
+    assert loop.method.log_z.isnan(), "the warm-up alone estimates it"
 
 
 def test_after_the_warm_up_the_bank_is_written_anew_once_and_clustered_each_epoch(digits):

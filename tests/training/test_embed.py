@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from small_runs import on_ranks, small_config, small_loop
-from ssl_pipelines.training import loop as module
+from ssl_pipelines.training import embedding
 from ssl_pipelines.views import plain_view
 
 
@@ -40,7 +40,7 @@ def test_two_ranks_embed_what_one_process_embeds_in_the_order_of_the_rows(digits
     for found in on_ranks(embedded, tmp_path / "ranks", digits):
         assert torch.equal(found["pixels"], alone["pixels"])
         torch.testing.assert_close(found["encoded"], alone["encoded"], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr(module, "EMBED_BATCH", 7)
+    monkeypatch.setattr(embedding, "BATCH", 7)
     torch.testing.assert_close(embedded(digits)["encoded"], alone["encoded"], rtol=1e-5, atol=1e-6)
 
 

@@ -32,6 +32,15 @@ def log_normalizer(positive: Tensor, negatives: Tensor, num_samples: int, temper
     return (num_samples * mean).log().to(positive)
 
 
+def nce_of_first_normalizer(
+    positive: Tensor, negatives: Tensor, log_z: Tensor, num_samples: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """-> `nce`, and the log Z that it was taken with: `log_z`, or where that is nan still, this batch's."""
+    first = log_normalizer(positive, negatives, num_samples, temperature)
+    log_z = torch.where(log_z.isnan(), first.to(log_z), log_z)
+    return nce(positive, negatives, log_z, num_samples, temperature), log_z
+
+
 def softmax_nce(positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """mean_b -log h(s_b) - sum_m log(1 - h(s_bm)),  h the softmax of s / t over the positive and its M negatives.   (B,), (B, M) -> ().
 

@@ -86,7 +86,7 @@ class Method(nn.Module, ABC):
     recipe: ClassVar[Recipe] = Recipe()
     compares_within_batch: ClassVar[bool] = True  # then gradient accumulation is refused
     encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # the modules that `encode` uses: what encoder.safetensors holds
-    needs: ClassVar[tuple[str, ...]] = ()  # "vit", "rgb", "square": refused before data is touched where absent
+    needs: ClassVar[tuple[str, ...]] = ()  # "rgb", or a kind of encoder: refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
     upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left

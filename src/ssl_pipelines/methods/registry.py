@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
+from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -85,6 +85,7 @@ PLAIN_OPTIMIZERS = {
     "adamw": OptimizerConfig(name="adamw", lr=5e-4, weight_decay=0.05),
     "lars": OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-6),
 }
+NEEDED = {"resnet": "a ResNet", "vit": "a ViT that drops tokens", "unpadded": "an encoder without padding"}
 READ_BY = {
     "stem": RESNETS,
     "width": (*RESNETS, *UNPADDED),
@@ -135,10 +136,9 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
     config = BackboneConfig.of(values, "backbone")
     if config.name == "auto":
         config = BackboneConfig.of(merged(own, {key: value for key, value in values.items() if key != "name"}), "backbone")
-    if "vit" in cls.needs and config.name not in VITS:
-        raise InputError(
-            f"method={name!r} needs a ViT that drops tokens, backbone.name={config.name!r} is not one. Allowed: auto, {', '.join(VITS)}"
-        )
+    for kind in (need for need in cls.needs if need in KINDS and config.name not in KINDS[need]):
+        found = f"method={name!r} needs {NEEDED[kind]}, backbone.name={config.name!r} is not one"
+        raise InputError(f"{found}. Allowed: auto, {', '.join(KINDS[kind])}")
     plain = BackboneConfig()
     for key, names in READ_BY.items():
         if config.name not in names and getattr(config, key) != getattr(plain, key):

@@ -8,9 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import gather_rows, local_rows, world_size
 
 DENSE_UP_TO = 32  # bank rows a drawn one; below it all scores at once are faster than collecting (B, M, D) rows, beyond it slower
+
+
+def bank_negatives(asked: int | None, num_samples: int) -> int:
+    """How many rows stand against each positive: `asked`; None: 4096, at most as many as images."""
+    return min(4096, num_samples) if asked is None else asked
+
+
+def check_negatives(key: str, asked: int | None, num_samples: int) -> None:
+    """Raises InputError where more are asked for than there are images."""
+    if asked is not None and asked > num_samples:
+        raise InputError(f"{key}={asked} are more than the training images: allowed is up to {num_samples}, and null")
 
 
 class MemoryBank(nn.Module):

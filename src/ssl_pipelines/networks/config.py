@@ -12,6 +12,8 @@ RESNETS = ("resnet_small", "resnet18", "resnet34", "resnet50")
 VITS = {"vit_mini": (192, 4, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # width, depth, heads
 UNPADDED = {"unpadded_small": (32, 256, 2), "unpadded_base": (128, 1024, 3)}  # width, width of the last map, 1x1 depth: AMDIM's
 
+KINDS: dict[str, tuple[str, ...]] = {"resnet": RESNETS, "vit": tuple(VITS), "unpadded": tuple(UNPADDED)}
+
 
 class BackboneConfig(Config):
     """`auto` is the method's own choice; any other name is one of ours or any timm model."""

@@ -15,13 +15,11 @@ from torch import Tensor
 from ssl_pipelines.distributed import AveragedBackward, gather_rows, rank, world_size
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.training.embedding import embed_images
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_schedules, trained
 from ssl_pipelines.training.randomness import derive
 from ssl_pipelines.training.watch import Stopped
-from ssl_pipelines.views import plain_view
-
-EMBED_BATCH = 512  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +129,10 @@ class Loop:
         share = -(-total // world_size())
         mine = self.feed.ids[(rank() * share + np.arange(share)).clip(max=total - 1)]
         self.method.eval()
-        parts = []
-        for start in range(0, share, EMBED_BATCH):
-            pixels = self.feed.store.gather(mine[start : start + EMBED_BATCH]).fields["image"]
-            views = plain_view(torch.from_numpy(pixels).to(self.device), self.method.image_size)
-            parts.append(function(views).float().cpu())
+        z = embed_images(self.feed.store, mine, function, self.method.image_size, self.device)
+        assert z is not None
         self.method.train()
-        return gather_rows(torch.cat(parts))[:total]
+        return gather_rows(z)[:total]
 
     def state(self) -> dict:
         """All that a step depends on: weights, buffers, optimizers, the epoch's sampling."""

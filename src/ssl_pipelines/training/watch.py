@@ -3,19 +3,16 @@ kNN, on a fixed sample in evaluation mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from ssl_pipelines.algorithms.neighbors import knn_predict
 from ssl_pipelines.algorithms.spectra import effective_rank, embedding_std
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.methods.base import Method
+from ssl_pipelines.training.embedding import embed_images
 from ssl_pipelines.training.randomness import derive
-from ssl_pipelines.views.plain import plain_view
 
 SAMPLE, BANK, QUERIES = 512, 1000, 500
 EMBEDDING = ("watch/embedding_std", "watch/effective_rank")  # of what is evaluated
@@ -55,7 +52,7 @@ class Watch:
         method.eval()
         found: dict[str, float] = {}
         for (std, rank), function in (EMBEDDING, method.encode), (PROJECTION, method.project):
-            z = self._embed(method, function, self.sample)
+            z = embed_images(self.store, self.sample, function, method.image_size, self.device)
             if z is not None:
                 found |= {std: float(embedding_std(z)), rank: float(effective_rank(z))}
         if len(self.bank) and len(self.queries):
@@ -63,7 +60,8 @@ class Watch:
             labels = torch.from_numpy(self.store.labels(self.queries))
             classes = int(bank_labels.max()) + 1
             k = min(20, len(self.bank))
-            bank, queries = (self._embed(method, method.encode, ids) for ids in (self.bank, self.queries))
+            both = (self.bank, self.queries)
+            bank, queries = (embed_images(self.store, ids, method.encode, method.image_size, self.device) for ids in both)
             assert bank is not None
             assert queries is not None
             guess = knn_predict(bank, bank_labels, queries, k, 0.07, classes)
@@ -83,17 +81,6 @@ class Watch:
         name, (std, rank) = next(iter(dead.items()))
         wanted = f"at least {LEAST_STD:g} and {LEAST_RANK:g} are wanted"
         return f"the {name} has collapsed: standard deviation {std:.2g}, effective rank {rank:.2f} ({wanted})"
-
-    def _embed(self, method: Method, function: Callable[[Tensor], Tensor | None], ids: np.ndarray) -> Tensor | None:
-        """(n, D), or None where the function gives none."""
-        parts = []
-        for start in range(0, len(ids), 256):
-            images = torch.from_numpy(self.store.gather(ids[start : start + 256]).fields["image"]).to(self.device)
-            z = function(plain_view(images, method.image_size))
-            if z is None:
-                return None
-            parts.append(z.float().cpu())
-        return torch.cat(parts)
 
 
 class Stopped(InputError):

@@ -23,10 +23,10 @@ from ssl_pipelines.algorithms.kmeans import kmeans
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import gather_rows
 from ssl_pipelines.losses.local_aggregation import local_aggregation
-from ssl_pipelines.losses.nce import log_normalizer, nce
+from ssl_pipelines.losses.nce import nce_of_first_normalizer
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
@@ -41,7 +41,7 @@ class LocalAggregation(Method):
         projection_dim: int = Field(default=128, ge=2, le=8192)
         temperature: float = Field(default=0.07, gt=0, le=10)
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
-        num_negatives: int = Field(default=4096, ge=1, le=1_000_000)  # of the warm-up
+        negatives: int | None = Field(default=None, ge=1, le=2**20)  # of the warm-up; None: 4096, at most as many as images
         warmup_epochs: int = Field(default=3, ge=0, le=10_000)
         background_percent: float = Field(default=0.32, gt=0, le=100)  # of the images
         num_clusterings: int = Field(default=3, ge=1, le=64)
@@ -50,6 +50,7 @@ class LocalAggregation(Method):
         min_epochs: int = Field(default=10, ge=1, le=10_000)
 
         def check_data(self, num_samples: int, channels: int) -> None:
+            check_negatives("methods.local_aggregation.negatives", self.negatives, num_samples)
             if self.images_per_cluster > num_samples // 2:
                 found = f"methods.local_aggregation.images_per_cluster={self.images_per_cluster}"
                 raise InputError(f"{found}: allowed is 2 to {num_samples // 2}, half the number of images")
@@ -63,10 +64,11 @@ class LocalAggregation(Method):
         super().__init__(config, parts)
         self.min_epochs, n = config.min_epochs, parts.num_samples
         self.num_neighbors = max(2, round(n * config.background_percent / 100))
+        self.negatives = bank_negatives(config.negatives, n)
         self.encoder = parts.build_encoder()
         self.projector = mlp([self.encoder.dim, config.projection_dim], last_norm=True)
         self.bank = MemoryBank(n, config.projection_dim, config.bank_momentum)
-        self.register_buffer("log_z", torch.tensor(torch.inf))  # until the first batch is seen
+        self.register_buffer("log_z", torch.tensor(torch.nan))  # until the first batch is seen
         self.register_buffer("labels", torch.zeros(config.num_clusterings, n, dtype=torch.int64))
 
     def project(self, images: Tensor) -> Tensor:
@@ -87,10 +89,10 @@ class LocalAggregation(Method):
     def instance_loss(self, z: Tensor, ids: Tensor) -> Output:
         """The warm-up: is a row of the bank the image's own, or one of M drawn from all?"""
         n, t = len(self.bank.rows), self.config.temperature
-        positive = self.bank.scores(z, ids.unsqueeze(1)).squeeze(1)  # (B,)
-        negatives = self.bank.scores(z, self.bank.draw(len(z), self.config.num_negatives))  # (B, M)
-        log_z = torch.where(self.log_z.isinf(), log_normalizer(positive, negatives, n, t).to(self.log_z), self.log_z)
-        return Output(nce(positive, negatives, log_z, n, t), {}, {"z": z.detach(), "ids": ids, "log_z": log_z})
+        positive = self.bank.positives(z, ids)  # (B,)
+        negatives = self.bank.scores(z, self.bank.draw(len(z), self.negatives))  # (B, M)
+        loss, log_z = nce_of_first_normalizer(positive, negatives, self.log_z, n, t)
+        return Output(loss, memory={"z": z.detach(), "ids": ids, "log_z": log_z})
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
         memory = outputs[0].memory

@@ -15,12 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import rand_rows
 from ssl_pipelines.losses.amdim import amdim_loss
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.config import UNPADDED, BackboneConfig
+from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.networks.unpadded import UnpaddedNet
 from ssl_pipelines.views.batch import Batch
@@ -50,14 +49,9 @@ class AMDIM(Method):
         clip: float = Field(default=20.0, gt=0, le=1000)
         penalty: float = Field(default=0.04, ge=0, le=10)
 
-        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
-            if backbone.name not in UNPADDED:
-                raise InputError(
-                    f"method='amdim' needs an encoder without padding, backbone.name={backbone.name!r} is none. Allowed: auto, {', '.join(UNPADDED)}"
-                )
-
     config: Config
     encoder: UnpaddedNet
+    needs = ("unpadded",)
     recipe = Recipe(
         backbone=BackboneConfig(name="unpadded_small"),
         optimizer=OptimizerConfig(name="adamw", lr=3e-4, lr_batch=None, betas=(0.8, 0.999), weight_decay=1e-5),

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from ssl_pipelines.losses.nce import log_normalizer, nce
+from ssl_pipelines.losses.nce import nce_of_first_normalizer
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.lab import rgb_to_lab
@@ -36,7 +36,7 @@ class CMC(Method):
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         modalities: tuple[Literal["L", "a", "b", "ab"], ...] = ("L", "ab")
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        num_negatives: int = Field(default=4096, ge=1, le=1048576)
+        negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
         temperature: float = Field(default=0.07, gt=0, le=10)
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
 
@@ -47,6 +47,9 @@ class CMC(Method):
             if len(value) < 2 or len(read) != len(set(read)):
                 raise ValueError("two or three of L, a, b, ab are allowed, no channel twice")
             return value
+
+        def check_data(self, num_samples: int, channels: int) -> None:
+            check_negatives("methods.cmc.negatives", self.negatives, num_samples)
 
     config: Config
     needs = ("rgb",)
@@ -61,6 +64,7 @@ class CMC(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.num_samples = parts.num_samples
+        self.negatives = bank_negatives(config.negatives, parts.num_samples)
         d = config.projection_dim
         towers = [parts.build_encoder(channels=len(CHANNELS[modality])) for modality in config.modalities]
         for tower in towers:
@@ -80,14 +84,14 @@ class CMC(Method):
     def loss(self, batch: Batch, clock: Clock) -> Output:
         parts = self.split(batch.views["global"][0])
         z = [F.normalize(p(t(x)), dim=1) for p, t, x in zip(self.projectors, self.towers, parts, strict=True)]  # each (B, D)
-        noise = self.banks[0].draw(len(batch.ids), self.config.num_negatives)  # (B, M) ids, the same for all banks
-        own, t, losses, log_z = batch.ids.unsqueeze(1), self.config.temperature, [], []
+        noise = self.banks[0].draw(len(batch.ids), self.negatives)  # (B, M) ids, the same for all banks
+        t, losses, log_z = self.config.temperature, [], []
         for k, (anchor, other) in enumerate(self.pairs):
-            positive = self.banks[other].scores(z[anchor], own).squeeze(1)  # (B,)
+            positive = self.banks[other].positives(z[anchor], batch.ids)  # (B,)
             negatives = self.banks[other].scores(z[anchor], noise)  # (B, M)
-            first = log_normalizer(positive, negatives, self.num_samples, t)
-            log_z.append(torch.where(self.log_z[k].isnan(), first, self.log_z[k]))
-            losses.append(nce(positive, negatives, log_z[k], self.num_samples, t))
+            loss, used = nce_of_first_normalizer(positive, negatives, self.log_z[k], self.num_samples, t)
+            losses.append(loss)
+            log_z.append(used)
         memory = {"ids": batch.ids, "log_z": torch.stack(log_z)} | {f"z{m}": one.detach() for m, one in enumerate(z)}
         return Output(torch.stack(losses).sum(), memory=memory)
 

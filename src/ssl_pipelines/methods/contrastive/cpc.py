@@ -10,24 +10,21 @@ Differs: the trunk is the run's ResNet without norms; 5 x 5 patches of 10 px (of
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import rand_rows
 from ssl_pipelines.losses.grid_nce import grid_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.config import RESNETS, BackboneConfig
+from ssl_pipelines.methods.patch_prediction import RECIPE, PatchPredictionConfig
 from ssl_pipelines.networks.context import RowContext
 from ssl_pipelines.networks.patch_grid import PatchGrid
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.color import to_gray
-from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
 
 def inner_crop(patches: Tensor, size: int, noise: Tensor) -> Tensor:
@@ -42,44 +39,22 @@ def inner_crop(patches: Tensor, size: int, noise: Tensor) -> Tensor:
 
 
 class CPC(Method):
-    class Config(MethodConfig):
+    class Config(PatchPredictionConfig):
+        trunk_norm = "none"
+
         name: Literal["cpc"] = "cpc"
-        views: ViewPlan = one_view(ViewRecipe(crop="padded", padding=2, flip=0.5))
-        grid: int = Field(default=5, ge=3, le=15)
-        steps: int = Field(default=3, ge=1, le=13)  # rows 2 to steps + 1 below are predicted
         patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)  # share of the patch's side
-        context_dim: int = Field(default=256, ge=8, le=4096)
-        context_depth: int = Field(default=3, ge=1, le=32)
-
-        @model_validator(mode="after")
-        def _rows_are_there(self) -> Self:
-            if self.steps > self.grid - 2:
-                raise ValueError(
-                    f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}"
-                )
-            return self
-
-        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
-            if backbone.name not in RESNETS:
-                raise InputError(
-                    f"method='cpc' needs a ResNet, backbone.name={backbone.name!r} is none. Allowed: auto, {', '.join(RESNETS)}"
-                )
-            if backbone.norm not in ("auto", "none"):
-                raise InputError(
-                    f"backbone.norm={backbone.norm!r} with method='cpc': a trunk without norm it is; allowed are auto, none"
-                )
-            if backbone.stem == "imagenet":
-                raise InputError(
-                    "backbone.stem='imagenet' is for whole images, method='cpc' encodes small patches; allowed are auto, small"
-                )
 
     config: Config
     encoder: PatchGrid
-    recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=1e-4), batch_size=64)
+    needs = ("resnet",)
+    recipe = RECIPE
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
-        self.encoder = PatchGrid(parts.build_encoder(channels=1, norm="none", stem="small"), config.grid, parts.image_size)
+        self.encoder = PatchGrid(
+            parts.build_encoder(channels=1, norm=config.trunk_norm, stem="small"), config.grid, parts.image_size
+        )
         d = self.encoder.dim
         self.context = RowContext(d, config.context_dim, config.context_depth)
         maps = [nn.Conv2d(d, d, 1, bias=False) for _ in range(config.steps)]  # W_k

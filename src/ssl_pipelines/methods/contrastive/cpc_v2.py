@@ -9,24 +9,22 @@ shifted and turned, the paper's elastic and shearing transforms are left out; th
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import local_rows, rand_rows, world_size
 from ssl_pipelines.losses.grid_nce import grid_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.config import RESNETS, BackboneConfig
+from ssl_pipelines.methods.patch_prediction import RECIPE, PatchPredictionConfig
 from ssl_pipelines.networks.context import RowContext
 from ssl_pipelines.networks.patch_grid import PatchGrid
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.draw import draw
 from ssl_pipelines.views.engine import render
-from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+from ssl_pipelines.views.plan import ViewRecipe
 
 PATCHES = ViewRecipe(
     crop="padded",
@@ -56,45 +54,24 @@ class Direction(nn.Module):
 
 
 class CPCv2(Method):
-    class Config(MethodConfig):
+    class Config(PatchPredictionConfig):
+        trunk_norm = "layer"
+
         name: Literal["cpc_v2"] = "cpc_v2"
-        views: ViewPlan = one_view(ViewRecipe(crop="padded", padding=2, flip=0.5))
-        grid: int = Field(default=5, ge=3, le=15)
-        steps: int = Field(default=3, ge=1, le=13)  # rows 2 to steps + 1 away are predicted
         patch_recipe: ViewRecipe = PATCHES
         color_drop: float = Field(default=0.5, ge=0, le=1)  # two of three channels; three channels only
         target_dim: int = Field(default=64, ge=2, le=4096)
-        context_dim: int = Field(default=256, ge=8, le=4096)
         context_depth: int = Field(default=5, ge=1, le=32)
         shared_directions: bool = False
 
-        @model_validator(mode="after")
-        def _rows_are_there(self) -> Self:
-            if self.steps > self.grid - 2:
-                raise ValueError(
-                    f"steps={self.steps} with grid={self.grid} looks beyond the last row; allowed is up to {self.grid - 2}"
-                )
-            return self
-
-        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
-            if backbone.name not in RESNETS:
-                raise InputError(
-                    f"method='cpc_v2' needs a ResNet, backbone.name={backbone.name!r} is none. Allowed: auto, {', '.join(RESNETS)}"
-                )
-            if backbone.norm not in ("auto", "layer"):
-                raise InputError(f"backbone.norm={backbone.norm!r} with method='cpc_v2': layer norm it is; allowed are auto, layer")
-            if backbone.stem == "imagenet":
-                raise InputError(
-                    "backbone.stem='imagenet' is for whole images, method='cpc_v2' encodes patches; allowed are auto, small"
-                )
-
     config: Config
     encoder: PatchGrid
-    recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=1e-4), batch_size=64)
+    needs = ("resnet",)
+    recipe = RECIPE
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
-        self.encoder = PatchGrid(parts.build_encoder(norm="layer", stem="small"), config.grid, parts.image_size)
+        self.encoder = PatchGrid(parts.build_encoder(norm=config.trunk_norm, stem="small"), config.grid, parts.image_size)
         self.to_target = nn.Conv2d(self.encoder.dim, config.target_dim, 1)
         sizes = (self.encoder.dim, config.context_dim, config.context_depth, config.target_dim, config.steps)
         self.directions = nn.ModuleList(Direction(*sizes) for _ in range(1 if config.shared_directions else 4))

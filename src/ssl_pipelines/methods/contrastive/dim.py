@@ -22,7 +22,6 @@ from ssl_pipelines.distributed import rand_rows
 from ssl_pipelines.losses.mutual_information import Measure, mutual_information_loss, place_scores
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.config import RESNETS, BackboneConfig
 from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.networks.resnet import ResNet
 from ssl_pipelines.networks.score_net import ScoreNet
@@ -51,14 +50,9 @@ class DIM(Method):
                 raise ValueError(f"prior_lr={self.prior_lr} is the adversary's; with prior_weight=0.0 it would be ignored")
             return self
 
-        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
-            if backbone.name not in RESNETS:
-                raise InputError(
-                    f"method='dim' needs a ResNet's maps, backbone.name={backbone.name!r}. Allowed: auto, {', '.join(RESNETS)}"
-                )
-
     config: Config
     encoder: ResNet
+    needs = ("resnet",)
     recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=1e-4), batch_size=64)
 
     def __init__(self, config: Config, parts: Parts):

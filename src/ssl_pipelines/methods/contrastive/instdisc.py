@@ -18,11 +18,10 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.losses.nce import log_normalizer, nce
+from ssl_pipelines.losses.nce import nce_of_first_normalizer
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
@@ -50,9 +49,7 @@ class InstDisc(Method):
             return self
 
         def check_data(self, num_samples: int, channels: int) -> None:
-            if self.negatives is not None and self.negatives > num_samples:
-                found = f"methods.{self.name}.negatives={self.negatives} are more than the training images"
-                raise InputError(f"{found}: allowed is up to {num_samples}, and null")
+            check_negatives(f"methods.{self.name}.negatives", self.negatives, num_samples)
 
     config: Config
     log_z: Tensor
@@ -62,7 +59,7 @@ class InstDisc(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.num_samples = parts.num_samples
-        self.negatives = config.negatives or min(4096, parts.num_samples)
+        self.negatives = bank_negatives(config.negatives, parts.num_samples)
         self.encoder = parts.build_encoder()
         self.projector = mlp([self.encoder.dim, config.projection_dim], last_norm=config.center, last_affine=False)
         self.bank = MemoryBank(parts.num_samples, config.projection_dim, config.bank_momentum)
@@ -73,8 +70,7 @@ class InstDisc(Method):
         drawn = self.bank.draw(len(images), self.negatives)  # (B, M)
         v = F.normalize(self.projector(self.encoder(images)), dim=1)  # (B, D)
         positive, negatives = self.bank.positives(v, batch.ids), self.bank.scores(v, drawn)  # (B,), (B, M)
-        log_z = torch.where(self.log_z.isnan(), log_normalizer(positive, negatives, n, t), self.log_z)
-        loss = nce(positive, negatives, log_z, n, t)
+        loss, log_z = nce_of_first_normalizer(positive, negatives, self.log_z, n, t)
         if self.config.proximal:  # |v - m|^2 = 2 - 2 <v, m> for unit rows
             loss = loss + self.config.proximal * (v - self.bank.rows[batch.ids].to(v)).square().sum(1).mean()
         return Output(loss, memory={"v": v.detach(), "ids": batch.ids, "log_z": log_z})

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
-from ssl_pipelines.losses.nce import log_normalizer, nce, softmax_nce
+from ssl_pipelines.losses.nce import nce_of_first_normalizer, softmax_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.networks.bank import MemoryBank
+from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
@@ -66,9 +66,7 @@ class PIRL(Method):
             return self.views.model_copy(update={"groups": groups}).resolved(store_size)
 
         def check_data(self, num_samples: int, channels: int) -> None:
-            if self.negatives is not None and self.negatives > num_samples:
-                found = f"methods.{self.name}.negatives={self.negatives} are more than the training images"
-                raise InputError(f"{found}: allowed is up to {num_samples}, and null")
+            check_negatives(f"methods.{self.name}.negatives", self.negatives, num_samples)
 
     config: Config
     log_z: Tensor
@@ -78,7 +76,7 @@ class PIRL(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.num_samples = parts.num_samples
-        self.negatives = config.negatives or min(4096, parts.num_samples)
+        self.negatives = bank_negatives(config.negatives, parts.num_samples)
         self.cell = (config.views.groups["patched"].size or 0) // GRID  # px
         self.patch = round(self.cell * config.patch_fraction)  # px
         self.encoder, d = parts.build_encoder(), config.projection_dim
@@ -109,8 +107,7 @@ class PIRL(Method):
         positive, negatives, t = self.bank.positives(z, ids), self.bank.scores(z, drawn), self.config.temperature
         if self.config.form == "softmax":
             return softmax_nce(positive, negatives, t), log_z
-        log_z = torch.where(log_z.isnan(), log_normalizer(positive, negatives, self.num_samples, t), log_z)
-        return nce(positive, negatives, log_z, self.num_samples, t), log_z
+        return nce_of_first_normalizer(positive, negatives, log_z, self.num_samples, t)
 
     def shuffled_patches(self, crops: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, 9, C, P, P): a patch at a random place of each cell, colors of its own, a permutation an image."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.registry import TABLE, method_class
-from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS
+from ssl_pipelines.networks.config import KINDS
 
 # A method that stands on a finished run gets this one's, of the same budget and the same kind of encoder.
 DONORS = {"resnet": "simclr", "vit": "mae"}
@@ -65,8 +65,7 @@ BUDGETS = {
 
 
 def kind_of(encoder: str) -> str:
-    kinds = {"resnet": RESNETS, "vit": VITS, "unpadded": UNPADDED}
-    return next((kind for kind, names in kinds.items() if encoder in names), "timm")
+    return next((kind for kind, names in KINDS.items() if encoder in names), "timm")
 
 
 def all_methods() -> list[str]:
