@@ -10,10 +10,10 @@ import torch
 from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
-from ssl_pipelines.methods.masked.mae import random_masking
 from ssl_pipelines.methods.pretext.rotation import four_rotations
 from ssl_pipelines.methods.registry import method_class, resolved_backbone, resolved_optimizer
 from ssl_pipelines.views import Batch
+from ssl_pipelines.views.masks import random_masking
 
 CLOCK = Clock(0, 8, 0)
 

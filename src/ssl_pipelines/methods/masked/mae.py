@@ -23,14 +23,8 @@ from ssl_pipelines.networks.decoder import TokenDecoder
 from ssl_pipelines.networks.patches import patchify, unpatchify
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.masks import random_masking
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
-
-
-def random_masking(noise: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
-    """noise (B, T) -> visible places (B, keep), the inverse order (B, T), mask (B, T) with 1 where hidden; a mask an image."""
-    order = noise.argsort(1)
-    restore = order.argsort(1)
-    return order[:, :keep], restore, (restore >= keep).float()
 
 
 class MAE(Method):
