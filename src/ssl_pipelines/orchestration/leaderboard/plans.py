@@ -16,7 +16,8 @@ from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
-CARRIES = "artifacts/"  # files and errors: they decide no number
+# Files and errors, the interface, and the shapes of blocks, whose values are in the fingerprint: they compute no number.
+DECLARES = ("artifacts/", "methods/base.py", "methods/config.py", "networks/config.py")
 ENCODERS = {"resnet": "resnet", "vit": "vit", "unpadded": "unpadded", "timm": "timm_encoder"}  # kind -> module of networks
 
 
@@ -66,10 +67,10 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
 def code_digest(method: str, encoder: str) -> str:
     """Of the method's module and all that it imports of this package, of its encoder, and of the methods that it stands on.
 
-    Comments and docstrings do not count."""
+    Comments and docstrings do not count, nor what only declares."""
     modules = [module_of(name) for name in (method, *donors(method).values())]
     files = code_digests(*modules, f"{PACKAGE}.networks.{ENCODERS[kind_of(encoder)]}")
-    return digest({path: bare for path, (bare, _) in files.items() if not path.startswith(CARRIES)})
+    return digest({path: bare for path, (bare, _) in files.items() if not path.startswith(DECLARES)})
 
 
 def stale(rows: Iterable[Row]) -> set[tuple[str, str]]:
