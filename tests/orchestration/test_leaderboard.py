@@ -190,7 +190,8 @@ def test_the_digest_follows_the_loss_and_the_encoder_but_no_words_and_no_plumbin
     assert edit("networks/resnet.py", "\nSCALE = 2\n") == {"simclr", "rotation"}
     assert edit("artifacts/files.py", "\nSCALE = 2\n") == set()
     assert edit("training/events.py", "\nSCALE = 2\n") == set()
-    assert edit("methods/base.py", "\nSCALE = 2\n") == {"simclr", "rotation", "mae"}
+    assert edit("methods/base.py", "\nSCALE = 2\n") == set()
+    assert edit("views/plan.py", "\nSCALE = 2\n") == {"simclr", "rotation", "mae"}
 
 
 def test_an_interrupted_training_goes_on(small, monkeypatch, caplog):
