@@ -26,6 +26,7 @@ from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.momentum import follow, frozen_copy
 from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.networks.queue import Queue, whole_batches
+from ssl_pipelines.networks.scores import row_scores
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, two_views
 
@@ -83,7 +84,7 @@ class MoCo(Method):
         """-> the loss, and the keys (B, D) in the order of the queries."""
         q = F.normalize(self.projector(self.encoder(query_view)), dim=1)  # (B, D)
         k = self.keys_of(key_view)  # (B, D)
-        return info_nce((q * k).sum(1), q @ self.queue.keys.to(q).T, self.config.temperature), k
+        return info_nce(row_scores(q, k.unsqueeze(1)).squeeze(1), row_scores(q, self.queue.keys), self.config.temperature), k
 
     @torch.no_grad()
     def keys_of(self, images: Tensor) -> Tensor:

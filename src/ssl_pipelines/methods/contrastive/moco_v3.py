@@ -58,7 +58,8 @@ class MoCoV3(Method):
         hidden, out = config.hidden_dim, config.projection_dim
         layers = [hidden] if patches is None else [hidden, hidden]  # a transformer's projector has three layers, a ResNet's two
         self.projector = mlp([self.encoder.dim, *layers, out], last_norm=True, last_affine=False)
-        self.predictor = mlp([out, hidden, out], last_norm=True, last_affine=False)
+        # The authors' ResNets have no norm behind the predictor, their transformers have.
+        self.predictor = mlp([out, hidden, out], last_norm=patches is not None, last_affine=False, last_bias=False)
         self.key_encoder, self.key_projector = frozen_copy(self.encoder), frozen_copy(self.projector)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:

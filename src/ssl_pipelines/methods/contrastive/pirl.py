@@ -1,7 +1,7 @@
 """PIRL: an image's nine shuffled patches are to be embedded where the image is. Misra & van der Maaten, CVPR 2020, arXiv:1912.01991.
 
 lambda NCE(m_I, g(patches)) + (1 - lambda) NCE(m_I, f(image)), m_I the image's row of a memory bank, which averages f(image) alone (eq. 5).
-`form="constant"` is the authors' code: InstDisc's NCE, whose normalizer the first batch sets, one a term; `form="softmax"` is eqs. 2 and 3.
+`form="constant"` is the authors' code: InstDisc's NCE, whose normalizer the first batch sets, one a term; `form="softmax"` is eqs. 3 and 4.
 
 Differs: the crop for the patches is enlarged to 48 px where images are smaller, else an encoder would see a pixel or two of a patch; 4096
 negatives, the paper's ablations' number, at most as many as images; they are drawn from all rows, as the authors' code does. Embeddings pass
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
-from ssl_pipelines.losses.nce import nce_of_first_normalizer, softmax_nce
+from ssl_pipelines.losses.nce import mean_normalizer, nce_of_first_normalizer, softmax_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
@@ -126,6 +126,6 @@ class PIRL(Method):
         return F.normalize(self.joint_projector(each.reshape(len(patches), -1)), dim=1)
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
-        self.log_z.copy_(outputs[0].memory["log_z"])
+        self.log_z.copy_(mean_normalizer([output.memory["log_z"] for output in outputs]))
         for output in outputs:
             self.bank.update(output.memory["ids"], output.memory["v"])
