@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from small_runs import small_config, small_loop
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.contrastive.moco_v3 import patch_projection
 from ssl_pipelines.networks.norm import BatchNorm
@@ -98,3 +99,8 @@ def test_momentum_rises_along_half_a_cosine(digits, step):
     method.after_step([], Clock(step, 8, 0))
     m = {0: 0.9, 4: 0.95, 8: 1.0}[step]
     torch.testing.assert_close(method.key_encoder.stem[0].weight, m * old + (1 - m) * method.encoder.stem[0].weight.detach())
+
+
+def test_freezing_what_is_not_there_is_refused():
+    with pytest.raises(InputError, match=r"freeze_patches=False would be ignored: backbone\.name='resnet_small' has no patches"):
+        small_config("moco_v3", methods={"moco_v3": {"freeze_patches": False}})

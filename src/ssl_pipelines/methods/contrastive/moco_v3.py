@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.info_nce import in_batch_info_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.config import RESNETS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
@@ -43,6 +45,11 @@ class MoCoV3(Method):
         hidden_dim: int = Field(default=1024, ge=2, le=8192)
         projection_dim: int = Field(default=256, ge=2, le=8192)
         freeze_patches: bool = True  # transformers alone have patches
+
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            if not self.freeze_patches and backbone.name in RESNETS:
+                found = f"methods.moco_v3.freeze_patches=False would be ignored: backbone.name={backbone.name!r} has no patches"
+                raise InputError(f"{found}; allowed is True")
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.3, weight_decay=1e-4))

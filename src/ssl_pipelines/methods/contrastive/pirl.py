@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
 from ssl_pipelines.losses.nce import mean_normalizer, nce_of_first_normalizer, softmax_nce
@@ -26,7 +25,6 @@ from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.heads import mlp
-from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.patches import cut_patches, patch_corners, patch_orders, recolor_patches
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe
@@ -80,9 +78,7 @@ class PIRL(Method):
         self.cell = (config.views.groups["patched"].size or 0) // GRID  # px
         self.patch = round(self.cell * config.patch_fraction)  # px
         self.encoder, d = parts.build_encoder(), config.projection_dim
-        if isinstance(self.encoder, ViT) and self.patch % self.encoder.patch_size:
-            found = f"backbone.patch_size={self.encoder.patch_size} does not divide the {self.patch} px of a patch"
-            raise InputError(f"{found} (methods.pirl.patch_fraction={config.patch_fraction} of cells of {self.cell} px)")
+        self.encoder.check_sizes([self.patch])
         self.projector = mlp([self.encoder.dim, d], last_norm=config.center, last_affine=False)  # f
         # g: each patch, then all nine in their shuffled order
         self.patch_projector = nn.Linear(self.encoder.dim, d, bias=not config.center)
