@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_pipelines.losses.nce import log_normalizer, nce
+from ssl_pipelines.losses.nce import log_normalizer, mean_normalizer, nce, nce_of_first_normalizer
 
 N, T = 20, 0.3
 
@@ -82,3 +82,20 @@ def test_the_normalizer_is_n_times_the_mean_of_all_scores():
     values = [math.exp(s / T) for s in [*positive, *negatives.ravel()]]
     found = log_normalizer(torch.tensor(positive), torch.tensor(negatives), N, T)
     assert found.item() == pytest.approx(math.log(N * sum(values) / len(values)), rel=1e-12)
+
+
+def test_of_the_first_normalizer_the_given_one_wins():
+    positive, negatives = torch.rand(4), torch.rand(4, 9)
+    first = log_normalizer(positive, negatives, 50, 0.1)
+    loss, log_z = nce_of_first_normalizer(positive, negatives, torch.tensor(torch.nan), 50, 0.1)
+    assert log_z.item() == first.item()
+    assert loss.item() == nce(positive, negatives, first, 50, 0.1).item()
+    loss, log_z = nce_of_first_normalizer(positive, negatives, torch.tensor(2.5), 50, 0.1)
+    assert log_z.item() == 2.5
+    assert loss.item() == nce(positive, negatives, torch.tensor(2.5), 50, 0.1).item()
+
+
+def test_of_several_micro_batches_z_is_the_mean():
+    z = torch.tensor([3.0, 5.0, 10.0])
+    assert mean_normalizer(list(z.log())).item() == pytest.approx(math.log(6), rel=1e-6)
+    assert mean_normalizer([z.log()[0]]).item() == z.log()[0].item()

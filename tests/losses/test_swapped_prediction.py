@@ -84,13 +84,6 @@ def test_no_gradient_enters_the_codes():
     assert s.grad.abs().max() > 0
 
 
-def test_half_precision_is_computed_in_float32():
-    s, q = torch.tensor(drawn(V, B, K)).bfloat16(), torch.tensor(codes()).float()
-    found = swapped_prediction(q, s, 0.1)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, swapped_prediction(q, s.float(), 0.1))
-
-
 def test_lightly_agrees_on_swav():
     theirs = pytest.importorskip("lightly.loss").SwaVLoss(temperature=0.1, sinkhorn_iterations=3, sinkhorn_epsilon=0.05)
     s = torch.tensor(np.tanh(drawn(V, B, K)))

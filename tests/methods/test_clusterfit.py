@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.clustering.clusterfit import ClusterFit
+from ssl_pipelines.training.model import build_method
+from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.views import Batch, plain_view
 
 
@@ -93,3 +96,27 @@ def test_a_stage_that_the_teacher_has_not(digits):
     method = small_method(small_config("clusterfit", methods={"clusterfit": {"teacher_stage": "layer2"}}), Store.open(digits))
     assert isinstance(method, ClusterFit)
     assert method.teacher_features(torch.rand(3, 1, 16, 16)).norm(dim=1).allclose(torch.ones(3))
+
+
+def taught_by(name: str, store: Path, **block) -> ClusterFit:
+    opened = Store.open(store)
+    teacher = small_method(small_config(name), opened).requires_grad_(False).eval()
+    config = small_config("clusterfit", methods={"clusterfit": block})
+    own = ClusterFit.fitted(config.method_config, {"teacher": teacher})
+    return build_method(config.model_copy(update={"method_config": own}), data_facts(opened), 3, {"teacher": teacher})
+
+
+def test_a_stage_is_of_the_network_that_the_teacher_is_judged_by(digits, photos):
+    method, images = taught_by("dino", digits, teacher_stage="layer2"), torch.rand(3, 1, 16, 16)
+    teacher = method.finished("teacher")
+    with torch.no_grad():
+        for parameter in teacher.encoder.parameters():
+            parameter.zero_()  # the student's; the teacher's encoder is what is evaluated
+    expected = torch.nn.functional.normalize(teacher.teacher.stages(images)["layer2"], dim=1)
+    assert expected.abs().sum() > 0
+    torch.testing.assert_close(method.teacher_features(images), expected)
+    with pytest.raises(InputError, match="'cmc' has no single encoder"):
+        taught_by("cmc", photos, teacher_stage="layer2")
+    with pytest.raises(InputError, match="'cpc' shows its encoder other channels"):
+        taught_by("cpc", photos, teacher_stage="layer2")
+    assert taught_by("cpc", photos).teacher_features(torch.rand(2, 3, 32, 32)).shape[0] == 2

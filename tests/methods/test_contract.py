@@ -94,6 +94,7 @@ def test_encode_gives_finite_features_that_repeat(name, store):
     assert z.isfinite().all()
     assert torch.equal(z, loop.method.encode(images))
     size = loop.method.image_size
+    assert loop.method.in_channels == loop.feed.store.channels
     assert loop.method.encode(torch.zeros(2, loop.method.in_channels, size, size)).shape == (2, loop.method.dim)
     alone = torch.cat([loop.method.encode(images[k : k + 1]) for k in range(3)])
     torch.testing.assert_close(alone, z[:3], rtol=1e-4, atol=1e-5)

@@ -130,6 +130,7 @@ def test_the_teachers_encoder_is_what_is_evaluated_stored_and_continued_from(dig
     ("changes", "words"),
     [
         ({"methods": {"dino": {"teacher_temperature_end": 0.2}}}, r"teacher_temperature_end=0\.2 would not sharpen"),
+        ({"methods": {"dino": {"temperature_warmup_fraction": 0.5}}}, r"temperature_warmup_fraction=0\.5 would be ignored"),
         ({"methods": {"dino": {"pooling": "average"}}}, r"pooling='average' is read by vit_mini"),
         ({"methods": {"dino": {"views": {"groups": {"second": {"count": 2}}}}}}, r"second\.count=2 is refused"),
     ],
@@ -142,5 +143,7 @@ def test_what_cannot_work_is_refused(changes, words):
 def test_view_sizes_that_the_encoder_cannot_take_are_refused(digits):
     with pytest.raises(InputError, match=r"patch_size=16 does not divide the view size 24"):
         ready(digits, VIT | {"patch_size": 16})
+    with pytest.raises(InputError, match="'relative' is made for views of 16 px alone, and here are some of 24"):
+        ready(digits, VIT | {"positions": "relative"})
     with pytest.raises(InputError, match=r"'vit_tiny_patch16_224' takes views of 16 px alone"):
         ready(digits, {"name": "vit_tiny_patch16_224", "width": 1.0})

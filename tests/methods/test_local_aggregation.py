@@ -109,6 +109,8 @@ def test_a_run_has_both_phases(digits):
 def test_clusters_larger_than_half_the_images_are_refused(digits):
     with pytest.raises(InputError, match=r"images_per_cluster=5000: allowed is 2 to \d+"):
         ready(digits, images_per_cluster=5000)
+    with pytest.raises(InputError, match="negatives=7 are the warm-up's"):
+        ready(digits, negatives=7, warmup_epochs=0)
 
 
 def late_step(store) -> dict[str, torch.Tensor]:

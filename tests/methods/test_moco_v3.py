@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from small_runs import small_config, small_loop
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.contrastive.moco_v3 import patch_projection
 from ssl_pipelines.networks.norm import BatchNorm
@@ -76,11 +77,14 @@ def test_a_vit_is_read_at_its_class_token_and_has_a_third_layer(digits):
     assert len([m for m in resnet.method.projector if isinstance(m, torch.nn.Linear)]) == 2
 
 
-def test_heads_end_in_a_batch_norm_without_weights_and_only_the_student_predicts(digits):
-    method = ready(digits)[0].method
+@pytest.mark.parametrize("encoder", ["resnet_small", "vit_mini"])
+def test_heads_end_in_a_batch_norm_without_weights_but_a_resnets_predictor_in_none(digits, encoder):
+    thin = {"width": 0.25} if encoder == "resnet_small" else {"width": 1.0, "depth": 2}
+    method = small_loop(small_config("moco_v3", backbone={"name": encoder} | thin), digits).method
     for head in (method.projector, method.predictor):
-        assert isinstance(head[-1], BatchNorm)
-        assert head[-1].weight is None
+        normed = isinstance(head[-1], BatchNorm)
+        assert normed == (head is method.projector or encoder == "vit_mini")
+        assert not normed or head[-1].weight is None
         assert head[1].weight is not None
         assert all(layer.bias is None for layer in head if isinstance(layer, torch.nn.Linear))
     assert [original for _, original in method.followers()] == [method.encoder, method.projector]
@@ -95,3 +99,8 @@ def test_momentum_rises_along_half_a_cosine(digits, step):
     method.after_step([], Clock(step, 8, 0))
     m = {0: 0.9, 4: 0.95, 8: 1.0}[step]
     torch.testing.assert_close(method.key_encoder.stem[0].weight, m * old + (1 - m) * method.encoder.stem[0].weight.detach())
+
+
+def test_freezing_what_is_not_there_is_refused():
+    with pytest.raises(InputError, match=r"freeze_patches=False would be ignored: backbone\.name='resnet_small' has no patches"):
+        small_config("moco_v3", methods={"moco_v3": {"freeze_patches": False}})

@@ -127,5 +127,9 @@ def test_what_does_not_fit_is_refused(digits):
     with pytest.raises(InputError, match="patch_weight"):
         small_config("pirl", methods={"pirl": {"patch_weight": 1.5}})
     vit = {"name": "vit_mini", "depth": 1, "width": 1.0, "patch_size": 8}
-    with pytest.raises(InputError, match=r"backbone.patch_size=8 does not divide the 12 px of a patch"):
+    with pytest.raises(InputError, match=r"backbone.patch_size=8 does not divide the view size 12"):
         small_loop(small_config("pirl", backbone=vit), digits)
+    with pytest.raises(InputError, match="'relative' is made for views of 16 px alone, and here are some of 12"):
+        small_loop(small_config("pirl", backbone=vit | {"patch_size": 4, "positions": "relative"}), digits)
+    with pytest.raises(InputError, match="'vit_tiny_patch16_224' takes views of 16 px alone"):
+        small_loop(small_config("pirl", backbone={"name": "vit_tiny_patch16_224", "width": 1.0}), digits)

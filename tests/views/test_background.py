@@ -85,9 +85,13 @@ def test_how_often_is_as_asked_and_views_are_drawn_apart():
     assert (touched[:, 0] * touched[:, 1]).mean().sub(0.25).abs() < 0.04
 
 
-def test_a_swap_shares_the_background_of_the_first_view():
-    _, behind, batch = scene(Backgrounds(random=1.0, swapped=1.0), swap=True)
+@pytest.mark.parametrize("backgrounds", [{"random": 1.0}, {"removed": 1.0}, {}])
+def test_where_a_swap_counts_the_first_view_is_on_its_donors_background_which_the_swap_shares(backgrounds):
+    images, behind, batch = scene(Backgrounds(swapped=1.0, **backgrounds), swap=True)
     [swap], [counts] = batch.views["swapped"], batch.targets["swapped_counts"]
+    theirs = tiled_background(pixels(behind.donors[0]), behind.donor_masks[0] > 127)
+    for b in torch.nonzero(counts).flatten():
+        assert torch.equal(batch.views["global"][0][b], torch.where(behind.masks[b] > 0, pixels(images)[b], theirs[b]))
     first, second = batch.views["global"]
     assert counts.tolist() == [b != 3 for b in range(B)]
     outside = ((behind.masks == 0) & (behind.donor_masks[2] == 0)).unsqueeze(1)

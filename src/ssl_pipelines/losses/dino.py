@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ssl_pipelines.distributed import all_reduce_mean
-from ssl_pipelines.losses.swapped_prediction import HALF, swapped_prediction
+from ssl_pipelines.losses.precision import full_precision
+from ssl_pipelines.losses.swapped_prediction import swapped_prediction
 
 
 def dino(student: Tensor, teacher: Tensor, center: Tensor, student_temperature: float, teacher_temperature: float) -> Tensor:
@@ -18,15 +19,15 @@ def dino(student: Tensor, teacher: Tensor, center: Tensor, student_temperature: 
 
 
 @torch.no_grad()
+@full_precision
 def teacher_probabilities(teacher: Tensor, center: Tensor, temperature: float) -> Tensor:
     """softmax((g - c) / t) over the last axis."""
-    teacher = teacher.float() if teacher.dtype in HALF else teacher
     return ((teacher - center.to(teacher)) / temperature).softmax(-1)
 
 
 @torch.no_grad()
+@full_precision
 def batch_center(teacher: Tensor) -> Tensor:
     """(A, B, K) -> (K,): the mean of the teacher's logits over views, images and ranks, which the center follows (eq. 4)."""
-    teacher = teacher.float() if teacher.dtype in HALF else teacher
     mean: Tensor = all_reduce_mean(teacher.mean((0, 1)))
     return mean

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_pipelines.distributed import gather_rows, rank
+from ssl_pipelines.losses.precision import full_precision
 
 
+@full_precision
 def grid_nce(predicted: Tensor, targets: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Cross entropy of <predicted, target> over all targets of all ranks, and the share of right guesses. -> (), ().
 

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_pipelines.distributed import gather_rows, rank
+from ssl_pipelines.losses.precision import full_precision
 
 Measure = Literal["jsd", "info_nce", "dv"]
 
 
+@full_precision
 def place_scores(whole: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """<whole_i, place_jk>: (B, D), (B, D, K) -> positive (B, K), of the same image; negative (B, N - 1, K), of all other images of all ranks."""
     scores = torch.einsum("id,jdk->ijk", whole, gather_rows(places))  # (B, N, K)
@@ -24,6 +26,7 @@ def place_scores(whole: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     return positive, scores[others].view(b, n - 1, k)
 
 
+@full_precision
 def mutual_information_loss(positive: Tensor, negative: Tensor, measure: Measure) -> Tensor:
     """Minus an estimate of the mutual information, up to a constant.   scores (B, K), (B, N - 1, K) -> ().
 

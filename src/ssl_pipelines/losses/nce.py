@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_pipelines.distributed import all_reduce_mean
+from ssl_pipelines.losses.precision import full_precision
 
 
+@full_precision
 def nce(positive: Tensor, negatives: Tensor, log_normalizer: Tensor, num_samples: int, temperature: float) -> Tensor:
     """mean_b -log h(s_b) - sum_m log(1 - h(s_bm)),  h(s) = P / (P + M / N),  P = exp(s / t) / Z.   (B,), (B, M), () -> ().
 
@@ -41,10 +44,16 @@ def nce_of_first_normalizer(
     return nce(positive, negatives, log_z, num_samples, temperature), log_z
 
 
+def mean_normalizer(log_z: Sequence[Tensor]) -> Tensor:
+    """log of the mean of Z over micro-batches, each () or (K,)."""
+    return torch.stack(list(log_z)).logsumexp(0) - math.log(len(log_z))
+
+
+@full_precision
 def softmax_nce(positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """mean_b -log h(s_b) - sum_m log(1 - h(s_bm)),  h the softmax of s / t over the positive and its M negatives.   (B,), (B, M) -> ().
 
-    No normalizer to estimate: the M negatives are the denominator. Misra & van der Maaten 2020 (PIRL), arXiv:1912.01991, eqs. 2 and 3."""
+    No normalizer to estimate: the M negatives are the denominator. Misra & van der Maaten 2020 (PIRL), arXiv:1912.01991, eqs. 3 and 4."""
     logits = torch.cat([positive.unsqueeze(1), negatives], 1) / temperature  # (B, 1 + M)
     log_h = logits.log_softmax(1)
     # log(1 - h) of one that holds nearly all is the share of the others: 1 - h would be rounded to 0.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_pipelines.distributed import all_reduce_mean
+from ssl_pipelines.losses.precision import full_precision
 
 
 def matching_places(first: Tensor, second: Tensor, side: int, threshold: float) -> Tensor:
@@ -36,6 +37,7 @@ def mean_over_images(values: Tensor, counts: Tensor) -> Tensor:
     return (values * weight).mean() / torch.where(share > 0, share, 1)
 
 
+@full_precision
 def pixel_contrast(queries: Tensor, keys: Tensor, positives: Tensor, temperature: float) -> Tensor:
     """-log of the share of exp(cos / t) that the positives of a place have among all places of the other crop of the same image.
 
@@ -49,6 +51,7 @@ def pixel_contrast(queries: Tensor, keys: Tensor, positives: Tensor, temperature
     return mean_over_images(losses.sum(1) / some.sum(1).clamp(min=1), some.any(1))
 
 
+@full_precision
 def propagated(features: Tensor, transformed: Tensor, sharpness: float) -> Tensor:
     """y_i = sum_j max(cos(x_i, x_j), 0)^sharpness g(x_j), places of one crop: x (B, D, T), g(x) (B, D, T) -> (B, D, T).
 
@@ -58,6 +61,7 @@ def propagated(features: Tensor, transformed: Tensor, sharpness: float) -> Tenso
     return torch.einsum("bij,bdj->bdi", weight, F.normalize(transformed, dim=1))
 
 
+@full_precision
 def pixel_agreement(queries: Tensor, keys: Tensor, positives: Tensor) -> Tensor:
     """-mean cos(q_i, k_j) over the positive pairs of an image, then over the images that have some.   shapes as above -> ().
 

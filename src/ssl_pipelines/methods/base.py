@@ -70,6 +70,7 @@ class Parts:
     num_samples: int
     image_size: int
     batch_size: int
+    channels: int  # of the images
     upstream: Mapping[str, nn.Module] = field(default_factory=dict)
 
 
@@ -98,7 +99,7 @@ class Method(nn.Module, ABC):
     def __init__(self, config: MethodConfig, parts: Parts):
         super().__init__()
         self.config = config
-        self.image_size = parts.image_size
+        self.image_size, self._channels = parts.image_size, parts.channels
         # In a mapping, so that they are no submodules: never trained, saved, or asked for when the finished model is loaded.
         self._upstream = dict(parts.upstream)
 
@@ -167,7 +168,7 @@ class Method(nn.Module, ABC):
     @property
     def in_channels(self) -> int:
         """C of the images that `encode` takes."""
-        return self.encoder.in_channels
+        return self._channels
 
     @property
     def dim(self) -> int:

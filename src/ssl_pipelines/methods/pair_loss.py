@@ -58,7 +58,7 @@ class InfoNCE(_Block):
 class CLIP(_Block):
     own_temperature = 0.07  # where learning starts
     name: Literal["clip"] = "clip"
-    max_scale: float = Field(default=100, ge=1, le=10_000)  # of the cosines: 1 / temperature is held below it
+    max_scale: float = Field(default=100, ge=1, le=10_000)  # of the cosines: 1 / temperature is held below it, from the start
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return clip(z1, z2, temperature)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import gather_rows, local_rows, world_size
+from ssl_pipelines.networks.scores import row_scores
 
 DENSE_UP_TO = 32  # bank rows a drawn one; below it all scores at once are faster than collecting (B, M, D) rows, beyond it slower
 
@@ -51,9 +52,9 @@ class MemoryBank(nn.Module):
     def scores(self, z: Tensor, ids: Tensor) -> Tensor:
         """<z_b, row_id>: (B, D), (B, M) -> (B, M); no gradient enters the bank."""
         if len(self.rows) <= DENSE_UP_TO * ids.shape[1]:
-            return (z @ self.rows.to(z).T).gather(1, ids)
-        return torch.bmm(self.rows[ids].to(z), z.unsqueeze(2)).squeeze(2)
+            return row_scores(z, self.rows).gather(1, ids)
+        return row_scores(z, self.rows[ids])
 
     def positives(self, z: Tensor, ids: Tensor) -> Tensor:
         """<z_b, row_id_b>: (B, D), (B,) -> (B,)."""
-        return (z * self.rows[ids].to(z)).sum(1)
+        return row_scores(z, self.rows[ids].unsqueeze(1)).squeeze(1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.networks.patches import patchify
 from ssl_pipelines.networks.vit import ViT
 
@@ -35,7 +38,14 @@ class RelativeViT(ViT):
         super().__init__(in_channels, dim, depth, heads, patch_size, drop_path=drop_path)
         self.bias = nn.Parameter(torch.zeros((2 * grid - 1) ** 2 + 3, heads))
         nn.init.trunc_normal_(self.bias, std=0.02)
+        self.side = grid
         self.register_buffer("index", relative_index(grid), persistent=False)
+
+    def check_sizes(self, sizes: Iterable[int | None]) -> None:
+        only = self.side * self.patch_size
+        for size in sizes:
+            if size and size != only:
+                raise InputError(f"backbone.positions='relative' is made for views of {only} px alone, and here are some of {size}")
 
     def embed(self, images: Tensor) -> Tensor:
         return self.patch_embed(patchify(self.normalize(images), self.patch_size))

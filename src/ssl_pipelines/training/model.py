@@ -54,7 +54,7 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
     config.method_config.check_data(data["num_samples"], data["channels"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
-        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size, upstream or {})
+        parts = Parts(encoder, data["num_samples"], size, config.pretrain.batch_size, data["channels"], upstream or {})
         return cls(config.method_config.model_copy(update={"views": plan}), parts)
 
 

@@ -1,8 +1,8 @@
 """Other backgrounds behind the foregrounds, before a view is cropped and colored. Ryali, Schwab & Morcos 2021, arXiv:2103.12719.
 
-Three augmentations: the background removed (gray of a random level), taken from another image, or swapped: another foreground on
-the background that a view got, a negative that only its foreground tells apart. A mask that is foreground everywhere was found
-implausible at ingestion: its image stays as it is, and lends nothing."""
+Three augmentations: the background removed (gray of a random level), taken from another image, or swapped: a view and another image's
+foreground on one background, a third image's, so that only the foreground tells this negative apart. A mask that is foreground
+everywhere was found implausible at ingestion: its image stays as it is, and lends nothing."""
 
 from __future__ import annotations
 
@@ -46,18 +46,30 @@ def composed(source: Tensor, layers: Layers, plan: ViewPlan, seed: int, step: in
     swapped: dict[str, Tensor] = {}
     groups = [(name, group) for name, group in plan.groups.items() if group.same_as is None]
     donors = iter(zip(layers.donors, layers.donor_masks, strict=True))
-    for name, group in sorted(groups, key=lambda item: item[1].swap_of is not None):  # a swap comes after what it swaps with
-        draws = torch.rand(2, group.count, batch_size, generator=generator(seed, f"views/{name}/background", step))
+    # A swap comes after what it swaps with: the first view of a group, put on the background of its donor where the swap counts.
+    groups.sort(key=lambda item: item[1].swap_of is not None)
+    drawn = {
+        name: torch.rand(2, group.count, batch_size, generator=generator(seed, f"views/{name}/background", step))[..., rows].to(
+            source.device
+        )
+        for name, group in groups
+    }
+    partners = {group.swap_of: name for name, group in groups if group.swap_of is not None}
+    for name, group in groups:
         images[name] = []
-        for chance, level in draws[..., rows].to(source.device).unbind(1):
+        for view, (chance, level) in enumerate(drawn[name].unbind(1)):
             donor, donor_mask = next(donors)
             theirs, theirs_mask = donor.permute(0, 3, 1, 2).float() / 255, donor_mask > FOREGROUND
             if group.swap_of is not None:
-                swapped[name] = usable & plausible(theirs_mask) & (chance < wanted.swapped)
+                swapped[name] = swapped[name] & plausible(theirs_mask)
                 images[name].append(composite(theirs, theirs_mask, behind[group.swap_of]))
                 continue
             gray = level.view(-1, 1, 1, 1).expand_as(source)
             removed, random = chance < wanted.removed, chance < wanted.removed + wanted.random
+            if name in partners and view == 0:
+                partner = partners[name]
+                swapped[partner] = usable & plausible(theirs_mask) & (drawn[partner][0, 0] < wanted.swapped)
+                removed, random = removed & ~swapped[partner], random | swapped[partner]
             background = torch.where(_each(removed), gray, torch.where(_each(random), tiled_background(theirs, theirs_mask), own))
             touched = usable & random & (removed | plausible(theirs_mask))
             behind.setdefault(name, torch.where(_each(touched), background, own))

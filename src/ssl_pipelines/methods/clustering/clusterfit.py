@@ -24,6 +24,7 @@ from ssl_pipelines.algorithms.kmeans import kmeans
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, Parts, Sampling
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.teacher import single_encoder
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
@@ -54,7 +55,8 @@ class ClusterFit(Method):
     def fitted(cls, config: Any, upstream: Mapping[str, nn.Module]) -> Any:
         teacher, stage = cast(Method, upstream["teacher"]), config.teacher_stage
         if stage not in (None, "final"):
-            found = teacher.encoder.stages(torch.zeros(1, teacher.in_channels, teacher.image_size, teacher.image_size))
+            encoder = single_encoder(teacher)
+            found = encoder.stages(torch.zeros(1, teacher.in_channels, teacher.image_size, teacher.image_size))
             if stage not in found:
                 raise InputError(f"methods.clusterfit.teacher_stage={stage!r} is unknown; allowed: final, {', '.join(found)}")
         return config
@@ -76,7 +78,7 @@ class ClusterFit(Method):
     def teacher_features(self, images: Tensor) -> Tensor:
         """images (B, C, H, W) -> (B, D) of length 1."""
         teacher, stage = self.finished("teacher"), self.config.teacher_stage
-        features = teacher.encode(images) if stage in (None, "final") else teacher.encoder.stages(images)[stage]
+        features = teacher.encode(images) if stage in (None, "final") else single_encoder(teacher).stages(images)[stage]
         return F.normalize(features, dim=1, eps=1e-5)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:

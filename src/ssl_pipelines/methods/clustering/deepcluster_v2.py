@@ -2,7 +2,8 @@
 Caron et al., NeurIPS 2020, arXiv:2006.09882, appendix D.
 
 Differs: 3 sets of 300 centroids, two small crops of 24 px and SGD suit tens of thousands of images of 32 px; no blur. A run of fewer
-than `min_epochs` passes over the data clusters that often; what is clustered then are the embeddings of the last N draws.
+than `min_epochs` passes over the data clusters that often; what is clustered then are the embeddings of the last N draws, the
+first time those of plain images. An empty cluster takes half of the largest; the authors' keeps its centroid.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ for in short runs its rows are as old as the run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ssl_pipelines.algorithms.kmeans import kmeans
@@ -36,7 +36,7 @@ class LocalAggregation(Method):
     class Config(MethodConfig):
         name: Literal["local_aggregation"] = "local_aggregation"
         views: ViewPlan = one_view(
-            ViewRecipe(scale=(0.2, 1.0), jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grayscale=0.2)
+            ViewRecipe(scale=(0.2, 1.0), jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2)
         )
         projection_dim: int = Field(default=128, ge=2, le=8192)
         temperature: float = Field(default=0.07, gt=0, le=10)
@@ -48,6 +48,12 @@ class LocalAggregation(Method):
         images_per_cluster: int = Field(default=43, ge=2, le=1_000_000)
         kmeans_iterations: int = Field(default=10, ge=1, le=1000)
         min_epochs: int = Field(default=10, ge=1, le=10_000)
+
+        @model_validator(mode="after")
+        def _negatives_are_read(self) -> Self:
+            if self.negatives is not None and not self.warmup_epochs:
+                raise ValueError(f"negatives={self.negatives} are the warm-up's; with warmup_epochs=0 they would be ignored")
+            return self
 
         def check_data(self, num_samples: int, channels: int) -> None:
             check_negatives("methods.local_aggregation.negatives", self.negatives, num_samples)
@@ -104,6 +110,7 @@ class LocalAggregation(Method):
         if clock.epoch < self.config.warmup_epochs:
             return
         rows = self.bank.rows
+
         if clock.epoch == self.config.warmup_epochs:
             rows.copy_(embed(self.project))
         clusters = len(rows) // self.config.images_per_cluster

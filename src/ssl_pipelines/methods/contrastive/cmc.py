@@ -54,7 +54,6 @@ class CMC(Method):
     config: Config
     needs = ("rgb",)
     encoders = ("towers",)
-    in_channels = 3  # of `encode`; the towers take their share
     towers: Sequence[Encoder]
     projectors: Sequence[nn.Linear]
     banks: Sequence[MemoryBank]

@@ -55,11 +55,14 @@ class CPC(Method):
         self.encoder = PatchGrid(
             parts.build_encoder(channels=1, norm=config.trunk_norm, stem="small"), config.grid, parts.image_size
         )
+        for module in self.encoder.modules():  # nothing else keeps the features' size where there are no norms
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         d = self.encoder.dim
         self.context = RowContext(d, config.context_dim, config.context_depth)
         maps = [nn.Conv2d(d, d, 1, bias=False) for _ in range(config.steps)]  # W_k
         for w in maps:
-            nn.init.normal_(w.weight, std=0.1 / d)  # near the uniform guess at first
+            nn.init.normal_(w.weight, std=1 / d)
         self.predictors = nn.ModuleList(maps)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:

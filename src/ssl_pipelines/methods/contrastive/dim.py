@@ -62,6 +62,7 @@ class DIM(Method):
         with torch.no_grad():
             probe = torch.zeros(1, self.encoder.in_channels, parts.image_size, parts.image_size)
             _, channels, side, _ = self.encoder.eval().maps(probe)[config.local_stage].shape
+            self.encoder.train()
         if side < 2:
             raise InputError(
                 f"methods.dim.local_stage={config.local_stage!r} is one place of views of {parts.image_size} px; take an earlier one"

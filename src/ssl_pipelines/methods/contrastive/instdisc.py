@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ssl_pipelines.losses.nce import nce_of_first_normalizer
+from ssl_pipelines.losses.nce import mean_normalizer, nce_of_first_normalizer
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
@@ -76,6 +76,6 @@ class InstDisc(Method):
         return Output(loss, memory={"v": v.detach(), "ids": batch.ids, "log_z": log_z})
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
-        self.log_z.copy_(outputs[0].memory["log_z"])
+        self.log_z.copy_(mean_normalizer([output.memory["log_z"] for output in outputs]))
         for output in outputs:
             self.bank.update(output.memory["ids"], output.memory["v"])

@@ -21,7 +21,7 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewGroup, ViewPlan, ViewRecipe
 
 PLAIN = ViewRecipe(crop="none", flip=0.0)
-AUGMENTED = SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0), "jitter": 1.0})  # the authors' code: colors always
+AUGMENTED = SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0), "jitter": 1.0, "hue": 0.4})  # the authors' code: colors always
 
 
 class InvaSpread(Method):

@@ -4,7 +4,8 @@ The keys of a batch are made in another order than the queries, and batch norms 
 section 3.3): else the statistics of the batch tell which key belongs to a query. Here the shares are `groups`, on one device too.
 
 Differs: a queue of 4096 and momentum 0.99 suit small images and short runs (the authors' CIFAR demo; the paper has 65536 and 0.999),
-the learning rate falls by a cosine; with `symmetric` the two directions are averaged (the demo adds them).
+the learning
+rate is four times the paper's and falls by a cosine; with `symmetric` the two directions are averaged (the demo adds them).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.momentum import follow, frozen_copy
 from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.networks.queue import Queue, whole_batches
+from ssl_pipelines.networks.scores import row_scores
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, two_views
 
@@ -83,7 +85,7 @@ class MoCo(Method):
         """-> the loss, and the keys (B, D) in the order of the queries."""
         q = F.normalize(self.projector(self.encoder(query_view)), dim=1)  # (B, D)
         k = self.keys_of(key_view)  # (B, D)
-        return info_nce((q * k).sum(1), q @ self.queue.keys.to(q).T, self.config.temperature), k
+        return info_nce(row_scores(q, k.unsqueeze(1)).squeeze(1), row_scores(q, self.queue.keys), self.config.temperature), k
 
     @torch.no_grad()
     def keys_of(self, images: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.info_nce import in_batch_info_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.networks.config import RESNETS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
@@ -44,6 +46,11 @@ class MoCoV3(Method):
         projection_dim: int = Field(default=256, ge=2, le=8192)
         freeze_patches: bool = True  # transformers alone have patches
 
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            if not self.freeze_patches and backbone.name in RESNETS:
+                found = f"methods.moco_v3.freeze_patches=False would be ignored: backbone.name={backbone.name!r} has no patches"
+                raise InputError(f"{found}; allowed is True")
+
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.3, weight_decay=1e-4))
 
@@ -58,7 +65,8 @@ class MoCoV3(Method):
         hidden, out = config.hidden_dim, config.projection_dim
         layers = [hidden] if patches is None else [hidden, hidden]  # a transformer's projector has three layers, a ResNet's two
         self.projector = mlp([self.encoder.dim, *layers, out], last_norm=True, last_affine=False)
-        self.predictor = mlp([out, hidden, out], last_norm=True, last_affine=False)
+        # The authors' ResNets have no norm behind the predictor, their transformers have.
+        self.predictor = mlp([out, hidden, out], last_norm=patches is not None, last_affine=False, last_bias=False)
         self.key_encoder, self.key_projector = frozen_copy(self.encoder), frozen_copy(self.projector)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:

@@ -1,7 +1,7 @@
 """PIRL: an image's nine shuffled patches are to be embedded where the image is. Misra & van der Maaten, CVPR 2020, arXiv:1912.01991.
 
 lambda NCE(m_I, g(patches)) + (1 - lambda) NCE(m_I, f(image)), m_I the image's row of a memory bank, which averages f(image) alone (eq. 5).
-`form="constant"` is the authors' code: InstDisc's NCE, whose normalizer the first batch sets, one a term; `form="softmax"` is eqs. 2 and 3.
+`form="constant"` is the authors' code: InstDisc's NCE, whose normalizer the first batch sets, one a term; `form="softmax"` is eqs. 3 and 4.
 
 Differs: the crop for the patches is enlarged to 48 px where images are smaller, else an encoder would see a pixel or two of a patch; 4096
 negatives, the paper's ablations' number, at most as many as images; they are drawn from all rows, as the authors' code does. Embeddings pass
@@ -18,15 +18,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
-from ssl_pipelines.losses.nce import nce_of_first_normalizer, softmax_nce
+from ssl_pipelines.losses.nce import mean_normalizer, nce_of_first_normalizer, softmax_nce
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
 from ssl_pipelines.networks.heads import mlp
-from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.patches import cut_patches, patch_corners, patch_orders, recolor_patches
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe
@@ -80,9 +78,7 @@ class PIRL(Method):
         self.cell = (config.views.groups["patched"].size or 0) // GRID  # px
         self.patch = round(self.cell * config.patch_fraction)  # px
         self.encoder, d = parts.build_encoder(), config.projection_dim
-        if isinstance(self.encoder, ViT) and self.patch % self.encoder.patch_size:
-            found = f"backbone.patch_size={self.encoder.patch_size} does not divide the {self.patch} px of a patch"
-            raise InputError(f"{found} (methods.pirl.patch_fraction={config.patch_fraction} of cells of {self.cell} px)")
+        self.encoder.check_sizes([self.patch])
         self.projector = mlp([self.encoder.dim, d], last_norm=config.center, last_affine=False)  # f
         # g: each patch, then all nine in their shuffled order
         self.patch_projector = nn.Linear(self.encoder.dim, d, bias=not config.center)
@@ -126,6 +122,6 @@ class PIRL(Method):
         return F.normalize(self.joint_projector(each.reshape(len(patches), -1)), dim=1)
 
     def after_step(self, outputs: Sequence[Output], clock: Clock) -> None:
-        self.log_z.copy_(outputs[0].memory["log_z"])
+        self.log_z.copy_(mean_normalizer([output.memory["log_z"] for output in outputs]))
         for output in outputs:
             self.bank.update(output.memory["ids"], output.memory["v"])

@@ -2,7 +2,7 @@
 
 Differs: the target starts equal to the online network (the authors start it elsewhere and saw no difference) and follows from momentum
 0.97, the authors' for their shortest training: 0.996 assumes hundreds of thousands of steps. Heads are four times as wide as the
-encoder, not 4096. No blur at 32 px. SGD, where batches of 4096 take LARS.
+encoder, not 4096. No blur at 32 px. SGD with a decay of 1e-4, where batches of 4096 take LARS with 1.5e-6.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ The teacher's encoder is what is evaluated. Differs: 1024 prototypes, a head of 
 224) suit small images; no blur; the teacher's momentum begins at 0.98, for a run of hundreds of steps would never leave its start at
 0.996; the student's prototypes are frozen for the first epoch, and a run of fewer than `min_epochs` passes over the data is cut into
 that many epochs. The teacher's temperature stays at 0.04, as in the authors' code (0.04 to 0.07 in the paper's runs), and the head has
-batch norms: without either, the outputs of a short run stay uniform. The norms of the last layer stay 1 (`norm_last_layer`).
+batch norms: without either, the outputs of a short run stay uniform. The norms of the last layer stay 1 (`norm_last_layer`). Four
+times the learning rate for a short run.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class DINO(Method):
                 if getattr(self, key) > self.student_temperature:
                     allowed = f"allowed is up to student_temperature={self.student_temperature}"
                     raise ValueError(f"{key}={getattr(self, key)} would not sharpen: {allowed}")
+            warmup, plain = self.temperature_warmup_fraction, type(self).model_fields["temperature_warmup_fraction"].default
+            if warmup != plain and self.teacher_temperature == self.teacher_temperature_end:
+                found = f"temperature_warmup_fraction={warmup} would be ignored"
+                raise ValueError(f"{found}: the teacher's temperature stays at {self.teacher_temperature}")
             return self
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:

@@ -1,7 +1,8 @@
 """SimSiam: each view's prediction meets the other view's projection, which no gradient enters. Chen & He, CVPR 2021, arXiv:2011.10566.
 
 Differs: the projector has two layers, as in the paper's CIFAR-10 experiments (appendix D), where ImageNet's has three; its hidden layers
-are as wide as the encoder's output, as in the authors' code. No blur at 32 px. Weights decay, biases and batch norms do not.
+are as wide as the encoder's output, as in the authors' code. No blur at 32 px. Weights decay, biases and batch norms do not. Twice the
+learning rate for a short run; last norms of residual blocks begin at 1, not 0.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import rand_rows
 from ssl_pipelines.losses.masked_pixels import masked_patch_loss, normalize_patches
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
@@ -43,6 +44,10 @@ class MAE(Method):
             if self.decoder_dim % self.decoder_heads:
                 raise ValueError(f"decoder_heads={self.decoder_heads} is to divide decoder_dim={self.decoder_dim}")
             return self
+
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            if backbone.positions == "relative":
+                raise InputError("backbone.positions='relative' needs every token, and method='mae' drops some; allowed: sincos")
 
     config: Config
     needs = ("vit",)
