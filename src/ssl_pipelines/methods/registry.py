@@ -42,6 +42,9 @@ TABLE: dict[str, Entry] = {
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
+    "deep_mim": Entry(
+        "masked.deep_mim", "DeepMIM", "Ren et al., WACV 2025, arXiv:2303.08817", "a ViT; a finished mae if there is one"
+    ),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
@@ -73,6 +76,7 @@ TABLE: dict[str, Entry] = {
         "Chen et al., NeurIPS 2020, arXiv:2006.10029",
         "a fine-tuned run as teacher",
     ),
+    "simmim": Entry("masked.simmim", "SimMIM", "Xie et al., CVPR 2022, arXiv:2111.09886", "a ViT, or timm's Swin"),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
