@@ -59,6 +59,7 @@ TABLE: dict[str, Entry] = {
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
+    "local_mim": Entry("masked.local_mim", "LocalMIM", "Wang H. et al., CVPR 2023, arXiv:2303.05251", "a ViT"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "moco": Entry("contrastive.moco", "MoCo", "He et al., CVPR 2020, arXiv:1911.05722"),
     "moco_v2": Entry("contrastive.moco_v2", "MoCoV2", "Chen, Fan et al., 2020, arXiv:2003.04297"),
