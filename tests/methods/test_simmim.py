@@ -95,7 +95,7 @@ def test_it_learns(digits):
 
 
 def test_with_swin_at_32_px_one_place_predicts_the_image_and_hidden_pixels_do_not_enter(photos):
-    method, batch, images = ready(photos, backbone=SWIN)
+    method, _, images = ready(photos, backbone=SWIN)
     images = images[:2]
     assert method.stride == 32
     assert method.head.out_channels == 3 * 32 * 32

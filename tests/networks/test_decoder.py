@@ -22,10 +22,7 @@ def test_without_blocks_a_place_holds_its_own_token_or_the_mask_token(prefix):
     for b in range(2):
         where = visible[b].tolist()
         for t in range(12):
-            if mask[b, t]:
-                inner = decoder.mask_token[0, 0]
-            else:
-                inner = decoder.embed(tokens[b, prefix + where.index(t)])
+            inner = decoder.mask_token[0, 0] if mask[b, t] else decoder.embed(tokens[b, prefix + where.index(t)])
             torch.testing.assert_close(found[b, t], decoder.head(decoder.norm(inner + positions[t])))
 
 
