@@ -96,7 +96,7 @@ def test_where_nothing_is_hidden_it_is_the_unmasked_network_with_both_maps_added
 def test_the_loss_is_maes_on_the_same_targets(digits):
     method, batch, images, *_ = ready(digits)
     torch.manual_seed(5)
-    prediction, mask = method.reconstruct(images)
+    prediction, _, mask = method.reconstruct(images)
     target = normalize_patches(patchify((images - method.encoder.mean) / method.encoder.std, 4))
     batch.views["global"] = images.unsqueeze(0)
     torch.manual_seed(5)

@@ -146,6 +146,12 @@ def test_what_cannot_work_is_refused(changes, words):
         small_config("local_mim", backbone={"depth": 3}, methods={"local_mim": changes})
 
 
+@pytest.mark.parametrize("name", ["mae", "deep_mim", "local_mim"])
+def test_a_single_patch_is_refused(digits, name):
+    with pytest.raises(InputError, match=r"backbone.patch_size=16 makes one patch of views of 16 px: nothing is left to hide"):
+        small_loop(small_config(name, backbone={"patch_size": 16}), digits)
+
+
 def test_half_the_scale_of_an_odd_grid_is_refused(digits):
     with pytest.raises(InputError, match=r"0.5 needs an even number of patches a side, here are 5"):
         ready(digits, views={"size": 20})

@@ -64,9 +64,15 @@ def check_blocks(key: str, blocks: tuple[int, ...] | None, depth: int) -> None:
         )
 
 
-def grid_of(images: Tensor, size: int) -> tuple[int, int]:
-    """(h, w) of patches of `size` px."""
-    return images.shape[2] // size, images.shape[3] // size
+def check_patches(image_size: int, patch_size: int) -> None:
+    """Raises InputError for a single patch, which is seen, or predicted from nothing."""
+    if image_size < 2 * patch_size:
+        raise InputError(f"backbone.patch_size={patch_size} makes one patch of views of {image_size} px: nothing is left to hide")
+
+
+def side_of(images: Tensor, patch_size: int) -> int:
+    """Patches along the side of square images."""
+    return images.shape[3] // patch_size
 
 
 def rows_at(tokens: Tensor, places: Tensor) -> Tensor:

@@ -23,9 +23,10 @@ from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.masked_patches import (
     RECIPE,
     VisiblePatchesConfig,
-    grid_of,
+    check_patches,
     reconstructions,
     rows_at,
+    side_of,
     true_patches,
 )
 from ssl_pipelines.networks.config import BackboneConfig
@@ -61,28 +62,27 @@ class ConvMAE(Method):
         assert isinstance(vit, ViT)
         self.encoder = ConvViT(vit, config.strides, config.conv_depth, config.kernel)
         self.patch_size = vit.patch_size
-        places = (config.strides[1] * config.strides[2], config.strides[2])  # of each stage, along the side of a token
-        self.fusion = nn.ModuleList(nn.Linear(n**2 * d, vit.dim) for n, d in zip(places, self.encoder.dims[:2], strict=True))
+        check_patches(parts.image_size, self.patch_size)
+        self.places = (config.strides[1] * config.strides[2], config.strides[2])  # of each stage, along the side of a token
+        self.fusion = nn.ModuleList(nn.Linear(n**2 * d, vit.dim) for n, d in zip(self.places, self.encoder.dims[:2], strict=True))
         init_transformer(self.fusion)
         self.norm = nn.LayerNorm(vit.dim)
-        self.places = places
         self.decoder = config.decoder_of(vit.dim, self.patch_size**2 * vit.in_channels, prefix=0)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images] = batch.views["global"]  # (B, C, H, W)
-        prediction, mask = self.reconstruct(images)
-        target = true_patches(self.encoder, images, self.patch_size, normalized=self.config.normalize_targets)
-        return Output(masked_patch_loss(prediction, target, mask))
+        return Output(masked_patch_loss(*self.reconstruct(images)))
 
-    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """-> predicted patches (B, T, P P C), mask (B, T) with 1 where hidden."""
-        side, _ = grid = grid_of(images, self.patch_size)
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """-> predicted and true patches (B, T, P P C), mask (B, T) with 1 where hidden."""
+        side = side_of(images, self.patch_size)
         visible, restore, mask = draw_masking(images, side**2, self.config.mask_fraction)
-        return self.decoder(self.encode_visible(images, visible, mask), restore, grid), mask
+        prediction = self.decoder(self.encode_visible(images, visible, mask), restore, (side, side))
+        return prediction, true_patches(self.encoder, images, self.patch_size, normalized=self.config.normalize_targets), mask
 
     def encode_visible(self, images: Tensor, visible: Tensor, mask: Tensor) -> Tensor:
         """-> (B, T', D): visible tokens with both stages' maps."""
-        side, _ = grid_of(images, self.patch_size)
+        side = side_of(images, self.patch_size)
         masks = [mask_at(mask, side, side * n).unflatten(1, (side * n, -1)) for n in self.places]  # the same squares of the image
         *maps, tokens = self.encoder.maps(images, masks)
         x = self.encoder.transform(rows_at(tokens, visible))[-1]
@@ -93,5 +93,5 @@ class ConvMAE(Method):
     def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
         """Rows of (masked input, reconstruction with the visible patches put back, original)."""
         images, size, normalized = batch.views["global"][0][:8], self.patch_size, self.config.normalize_targets
-        prediction, mask = self.reconstruct(images)
+        prediction, _, mask = self.reconstruct(images)
         return {"reconstructions": reconstructions(self.encoder, images, prediction, mask, size, normalized=normalized)}

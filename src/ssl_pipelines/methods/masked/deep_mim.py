@@ -21,7 +21,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.masked_pixels import masked_patch_loss
 from ssl_pipelines.methods.base import Clock, Output, Parts
 from ssl_pipelines.methods.masked.mae import MAE
-from ssl_pipelines.methods.masked_patches import blocks_of, check_blocks, grid_of
+from ssl_pipelines.methods.masked_patches import blocks_of, check_blocks, side_of
 from ssl_pipelines.networks.config import VITS, BackboneConfig
 from ssl_pipelines.views.batch import Batch
 
@@ -62,11 +62,11 @@ class DeepMIM(MAE):
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images] = batch.views["global"]  # (B, C, H, W)
         visible, restore, mask = self.hide(images)
-        outputs, grid = self.encode_visible(images, visible), grid_of(images, self.encoder.patch_size)
+        outputs, side = self.encode_visible(images, visible), side_of(images, self.encoder.patch_size)
         losses: dict[str, Tensor] = {}
         targets = self.targets(images, visible, restore)
         for block, decoder, target in zip(self.taps, [*self.early_decoders, self.decoder], targets, strict=True):
-            losses[f"loss_block{block}"] = masked_patch_loss(decoder(outputs[block - 1], restore, grid), target, mask)
+            losses[f"loss_block{block}"] = masked_patch_loss(decoder(outputs[block - 1], restore, (side, side)), target, mask)
         return Output(torch.stack(list(losses.values())).sum(), {name: value.detach() for name, value in losses.items()})
 
     @torch.no_grad()

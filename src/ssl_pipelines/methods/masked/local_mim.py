@@ -26,9 +26,10 @@ from ssl_pipelines.methods.masked_patches import (
     VisiblePatchesConfig,
     blocks_of,
     check_blocks,
-    grid_of,
+    check_patches,
     reconstructions,
     rows_at,
+    side_of,
     true_patches,
 )
 from ssl_pipelines.networks.config import VITS, BackboneConfig
@@ -75,12 +76,11 @@ class LocalMIM(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.encoder = parts.build_encoder()  # type: ignore[assignment]
-        side, size = parts.image_size // self.encoder.patch_size, self.encoder.patch_size
-        self.sides = [round(side * scale) for scale in config.scales]  # cells along the image
-        if config.scales[-1] < 1 and side % 2:
-            raise InputError(
-                f"methods.local_mim.scales: {config.scales[-1]} needs an even number of patches a side, here are {side}"
-            )
+        size = self.encoder.patch_size
+        check_patches(parts.image_size, size)
+        if config.scales[-1] < 1 and parts.image_size // size % 2:
+            found = f"methods.local_mim.scales={list(config.scales)}: 0.5 needs an even number of patches a side"
+            raise InputError(f"{found}, here are {parts.image_size // size}")
         shares = [PLACES[scale] for scale in config.scales[:-1]]
         self.taps = config.blocks or (*blocks_of(len(self.encoder.blocks), shares), len(self.encoder.blocks))
         self.norms = nn.ModuleList(nn.LayerNorm(self.encoder.dim) for _ in self.taps[:-1])
@@ -100,12 +100,12 @@ class LocalMIM(Method):
 
     def predict(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """-> for each scale the predicted cells (B, T_k, D_k) and the share of each that is hidden (B, T_k)."""
-        side, _ = grid = grid_of(images, self.encoder.patch_size)
+        side = side_of(images, self.encoder.patch_size)
         visible, restore, mask = draw_masking(images, side**2, self.config.mask_fraction)
         outputs = self.encoder.encode_tokens(rows_at(self.encoder.embed(images), visible))  # the last one is normed
         tapped = [norm(outputs[block - 1]) for norm, block in zip(self.norms, self.taps, strict=False)] + [outputs[-1]]
-        predictions = [decoder(x, restore, grid) for decoder, x in zip(self.decoders, tapped, strict=True)]
-        return predictions, [mask_at(mask, side, other) for other in self.sides]
+        predictions = [decoder(x, restore, (side, side)) for decoder, x in zip(self.decoders, tapped, strict=True)]
+        return predictions, [mask_at(mask, side, round(side * scale)) for scale in self.config.scales]
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> list[Tensor]:
@@ -117,9 +117,14 @@ class LocalMIM(Method):
     def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
         """Rows of (masked input, prediction of the finest cells with the visible ones put back, truth); histograms as stars."""
         images = batch.views["global"][0][:8]
-        (prediction, *_), (mask, *_), side, cell = *self.predict(images), self.sides[0], self.cells[0]
+        (prediction, *_), (mask, *_) = self.predict(images)
+        cell = self.cells[0]
         if self.config.target == "pixels":
             return {"reconstructions": reconstructions(self.encoder, images, prediction, mask, cell, normalized=True)}
         truth, hidden = self.targets(images)[0], mask.unsqueeze(2)
         columns = (truth * (1 - hidden), prediction * hidden + truth * (1 - hidden), truth)
-        return {"histograms": torch.stack([glyphs(rows, side, 8, self.config.bins) for rows in columns], dim=1).flatten(0, 1)}
+        return {
+            "histograms": torch.stack(
+                [glyphs(rows, side_of(images, cell), 8, self.config.bins) for rows in columns], dim=1
+            ).flatten(0, 1)
+        }

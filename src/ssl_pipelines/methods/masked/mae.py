@@ -14,7 +14,15 @@ from torch import Tensor
 
 from ssl_pipelines.losses.masked_pixels import masked_patch_loss
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
-from ssl_pipelines.methods.masked_patches import RECIPE, VisiblePatchesConfig, grid_of, reconstructions, rows_at, true_patches
+from ssl_pipelines.methods.masked_patches import (
+    RECIPE,
+    VisiblePatchesConfig,
+    check_patches,
+    reconstructions,
+    rows_at,
+    side_of,
+    true_patches,
+)
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.masks import draw_masking
@@ -36,6 +44,7 @@ class MAE(Method):
         super().__init__(config, parts)
         self.encoder = parts.build_encoder()  # type: ignore[assignment]
         self.encoder.pooling = config.pooling
+        check_patches(parts.image_size, self.encoder.patch_size)
         self.patch_dim = self.encoder.patch_size**2 * self.encoder.in_channels
         self.decoder = config.decoder_of(self.encoder.dim, self.patch_dim)
 
@@ -50,15 +59,15 @@ class MAE(Method):
 
     def hide(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """-> visible places (B, T'), where they and the hidden ones belong (B, T), mask (B, T)."""
-        height, width = grid_of(images, self.encoder.patch_size)
-        return draw_masking(images, height * width, self.config.mask_fraction)
+        return draw_masking(images, side_of(images, self.encoder.patch_size) ** 2, self.config.mask_fraction)
 
     def encode_visible(self, images: Tensor, visible: Tensor) -> list[Tensor]:
         """-> after each block (B, 1 + T', E)."""
         return self.encoder.encode_tokens(rows_at(self.encoder.embed(images), visible))
 
     def predict(self, images: Tensor, visible: Tensor, restore: Tensor) -> Tensor:
-        return self.decoder(self.encode_visible(images, visible)[-1], restore, grid_of(images, self.encoder.patch_size))
+        side = side_of(images, self.encoder.patch_size)
+        return self.decoder(self.encode_visible(images, visible)[-1], restore, (side, side))
 
     def target(self, images: Tensor) -> Tensor:
         return true_patches(self.encoder, images, self.encoder.patch_size, normalized=self.config.normalize_targets)

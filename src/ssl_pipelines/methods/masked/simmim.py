@@ -20,7 +20,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.masked_l1 import masked_l1
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
-from ssl_pipelines.methods.masked_patches import reconstructions
+from ssl_pipelines.methods.masked_patches import reconstructions, side_of
 from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
 from ssl_pipelines.networks.mask_token import ALLOWED, MaskToken
 from ssl_pipelines.networks.patches import patchify
@@ -71,14 +71,14 @@ class SimMIM(Method):
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images] = batch.views["global"]  # (B, C, H, W)
         prediction, mask = self.reconstruct(images)
-        hidden = mask_at(mask, self.image_size // self.config.unit, self.image_size).view(len(images), 1, *images.shape[2:])
+        hidden = mask_at(mask, side_of(images, self.config.unit), images.shape[3]).view(len(images), 1, *images.shape[2:])
         return Output(masked_l1(prediction, self.encoder.normalize(images), hidden))
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """-> predicted images (B, C, H, W), normalized; mask (B, U), 1 for the squares that are hidden."""
-        units = self.image_size // self.config.unit
+        units = side_of(images, self.config.unit)
         _, _, mask = draw_masking(images, units**2, self.config.mask_fraction)
-        with self.mask_token.over(self.encoder, mask_at(mask, units, self.image_size // self.mask_token.patch_size)):
+        with self.mask_token.over(self.encoder, mask_at(mask, units, side_of(images, self.mask_token.patch_size))):
             features = self.encoder.map(images)  # (B, D, H / S, W / S)
         return F.pixel_shuffle(self.head(features), self.stride), mask
 
