@@ -40,8 +40,12 @@ TABLE: dict[str, Entry] = {
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "convmae": Entry("masked.convmae", "ConvMAE", "Gao et al., NeurIPS 2022, arXiv:2205.03892", "a ViT, whose blocks it takes"),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
+    "deep_mim": Entry(
+        "masked.deep_mim", "DeepMIM", "Ren et al., WACV 2025, arXiv:2303.08817", "a ViT; a finished mae if there is one"
+    ),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
@@ -55,6 +59,7 @@ TABLE: dict[str, Entry] = {
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
+    "local_mim": Entry("masked.local_mim", "LocalMIM", "Wang H. et al., CVPR 2023, arXiv:2303.05251", "a ViT"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
     "moco": Entry("contrastive.moco", "MoCo", "He et al., CVPR 2020, arXiv:1911.05722"),
     "moco_v2": Entry("contrastive.moco_v2", "MoCoV2", "Chen, Fan et al., 2020, arXiv:2003.04297"),
@@ -73,6 +78,7 @@ TABLE: dict[str, Entry] = {
         "Chen et al., NeurIPS 2020, arXiv:2006.10029",
         "a fine-tuned run as teacher",
     ),
+    "simmim": Entry("masked.simmim", "SimMIM", "Xie et al., CVPR 2022, arXiv:2111.09886", "a ViT, or timm's Swin"),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),

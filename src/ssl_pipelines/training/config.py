@@ -62,7 +62,7 @@ class RunConfig(Config):
             raise InputError(
                 f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
             )
-        _check_names(name, method.upstream, checked.upstream)
+        _check_names(name, method.upstream, getattr(method, "may_stand_on", ()), checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
         own.check_run(checked.batch_size, backbone)
@@ -90,10 +90,11 @@ class RunConfig(Config):
         return max(1, -(-wanted // self.pretrain.batch_size))
 
 
-def _check_names(method: str, wanted: tuple[str, ...], given: Mapping[str, str]) -> None:
+def _check_names(method: str, wanted: tuple[str, ...], welcome: tuple[str, ...], given: Mapping[str, str]) -> None:
+    known = (*wanted, *welcome)
     for name in given:
-        if name not in wanted:
-            allowed = f"Allowed: {', '.join(wanted)}" if wanted else f"method={method!r} stands on no earlier run"
+        if name not in known:
+            allowed = f"Allowed: {', '.join(known)}" if known else f"method={method!r} stands on no earlier run"
             raise InputError(f"pretrain.upstream.{name}={given[name]!r} would be ignored. {allowed}")
     for name in wanted:
         if not given.get(name):
