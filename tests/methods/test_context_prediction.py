@@ -10,7 +10,7 @@ import torch
 from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
-from ssl_pipelines.methods.pretext.context_prediction import STEPS, fitted, neighbors
+from ssl_pipelines.methods.pretext.context_prediction import fitted
 from ssl_pipelines.methods.registry import method_config
 from ssl_pipelines.views import Batch
 
@@ -38,17 +38,6 @@ def direction(shift: torch.Tensor, stride: int) -> torch.Tensor:
     down, right = (shift / stride).round().unbind(-1)
     place = (down + 1) * 3 + right + 1
     return (place - (place > 4).double()).long()
-
-
-def test_all_forty_ordered_pairs_and_what_swapping_them_does():
-    pairs, labels = neighbors(3)
-    assert len(pairs) == 40
-    table = {tuple(pair): label for pair, label in zip(pairs.tolist(), labels.tolist(), strict=True)}
-    assert len(table) == 40
-    for (first, second), label in table.items():
-        assert table[second, first] == 7 - label
-        assert (first // 3 + STEPS[label][0], first % 3 + STEPS[label][1]) == (second // 3, second % 3)
-    assert [table[4, other] for other in (0, 1, 2, 3, 5, 6, 7, 8)] == list(range(8))
 
 
 def test_labels_can_be_read_off_the_places_of_the_patches(digits):

@@ -40,7 +40,12 @@ TABLE: dict[str, Entry] = {
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
-    "context_prediction": Entry("pretext.context_prediction", "ContextPrediction", "Doersch et al., ICCV 2015, arXiv:1505.05192"),
+    "context_prediction": Entry(
+        "pretext.context_prediction",
+        "ContextPrediction",
+        "Doersch et al., ICCV 2015, arXiv:1505.05192",
+        "an encoder of small patches",
+    ),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
@@ -55,7 +60,7 @@ TABLE: dict[str, Entry] = {
     ),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
-    "jigsaw": Entry("pretext.jigsaw", "Jigsaw", "Noroozi & Favaro, ECCV 2016, arXiv:1603.09246"),
+    "jigsaw": Entry("pretext.jigsaw", "Jigsaw", "Noroozi & Favaro, ECCV 2016, arXiv:1603.09246", "an encoder of small patches"),
     "jigsaw_clustering": Entry(
         "pretext.jigsaw_clustering",
         "JigsawClustering",

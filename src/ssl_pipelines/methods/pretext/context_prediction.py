@@ -30,6 +30,7 @@ from ssl_pipelines.networks.norm import BatchNorm
 from ssl_pipelines.views.aberration import keep_one_channel, without_green_magenta
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.montage import stitch
+from ssl_pipelines.views.neighbors import DIRECTIONS, neighbors
 from ssl_pipelines.views.patch_levels import centered, unit_rms
 from ssl_pipelines.views.patch_places import grid_extent, roaming_corners
 from ssl_pipelines.views.patches import cut_patches
@@ -37,20 +38,6 @@ from ssl_pipelines.views.pixelate import draw_sides, pixelated, pixelation_matri
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
 GRID, CENTER = 3, 4  # patches a side, the middle one
-STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]  # NW N NE W E SW S SE, down and right
-
-
-def neighbors(grid: int) -> tuple[Tensor, Tensor]:
-    """-> (K, 2): first and second of all ordered pairs of neighbors in a grid, row by row; (K,): the second's place in STEPS."""
-    found = [
-        (row * grid + column, (row + down) * grid + column + right, label)
-        for row in range(grid)
-        for column in range(grid)
-        for label, (down, right) in enumerate(STEPS)
-        if 0 <= row + down < grid and 0 <= column + right < grid
-    ]
-    table = torch.tensor(found)
-    return table[:, :2], table[:, 2]
 
 
 def fitted(side: int, patch: int | None, gap: int | None, jitter: int | None) -> tuple[int, int, int]:
@@ -109,7 +96,7 @@ class ContextPrediction(Method):
         self.encoder, h = parts.build_encoder(), config.hidden_dim
         into = flat_map_dim(self.encoder, self.patch)
         self.projection = nn.Sequential(nn.Linear(into, h, bias=False), BatchNorm(h), nn.ReLU(inplace=True))  # fc6
-        self.classifier = mlp([2 * h, h, h, len(STEPS)], last_norm=False)
+        self.classifier = mlp([2 * h, h, h, len(DIRECTIONS)], last_norm=False)
         pairs, labels = neighbors(GRID)
         self.register_buffer("pairs", pairs, persistent=False)
         self.register_buffer("labels", labels, persistent=False)
