@@ -41,6 +41,12 @@ TABLE: dict[str, Entry] = {
     ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
     "convmae": Entry("masked.convmae", "ConvMAE", "Gao et al., NeurIPS 2022, arXiv:2205.03892", "a ViT, whose blocks it takes"),
+    "context_prediction": Entry(
+        "pretext.context_prediction",
+        "ContextPrediction",
+        "Doersch et al., ICCV 2015, arXiv:1505.05192",
+        "an encoder of small patches",
+    ),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deep_mim": Entry(
@@ -58,6 +64,13 @@ TABLE: dict[str, Entry] = {
     ),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
+    "jigsaw": Entry("pretext.jigsaw", "Jigsaw", "Noroozi & Favaro, ECCV 2016, arXiv:1603.09246", "an encoder of small patches"),
+    "jigsaw_clustering": Entry(
+        "pretext.jigsaw_clustering",
+        "JigsawClustering",
+        "Chen, Liu & Jia, CVPR 2021, arXiv:2104.00323",
+        "a map of 2x2 or more",
+    ),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
     "local_mim": Entry("masked.local_mim", "LocalMIM", "Wang H. et al., CVPR 2023, arXiv:2303.05251", "a ViT"),
     "mae": Entry("masked.mae", "MAE", "He et al., CVPR 2022, arXiv:2111.06377", "a ViT"),
