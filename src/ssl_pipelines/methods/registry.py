@@ -40,6 +40,9 @@ TABLE: dict[str, Entry] = {
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "colorization": Entry(
+        "pretext.colorization", "Colorization", "Zhang et al., ECCV 2016, arXiv:1603.08511", "any encoder, color images"
+    ),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
@@ -74,6 +77,9 @@ TABLE: dict[str, Entry] = {
         "a fine-tuned run as teacher",
     ),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
+    "split_brain": Entry(
+        "pretext.split_brain", "SplitBrain", "Zhang et al., CVPR 2017, arXiv:1611.09842", "any encoder, color images"
+    ),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
 }
