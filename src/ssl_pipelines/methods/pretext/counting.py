@@ -35,8 +35,6 @@ class Counting(Method):
         margin: float = Field(default=10.0, gt=0, le=1e6)  # M, of a squared distance of whole vectors
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
-            if batch_size < 2:
-                raise InputError("pretrain.batch_size=1: counting compares an image with another one, 2 and more are allowed")
             if backbone.name in UNPADDED:
                 found = f"method='counting' shows the encoder quarters of images, which backbone.name={backbone.name!r} cannot take"
                 raise InputError(f"{found}; allowed are a ResNet, a ViT and timm models of any size")
