@@ -47,6 +47,12 @@ TABLE: dict[str, Entry] = {
         "Doersch et al., ICCV 2015, arXiv:1505.05192",
         "an encoder of small patches",
     ),
+    "colorization": Entry(
+        "pretext.colorization", "Colorization", "Zhang et al., ECCV 2016, arXiv:1603.08511", "any encoder, color images"
+    ),
+    "counting": Entry(
+        "pretext.counting", "Counting", "Noroozi et al., ICCV 2017, arXiv:1708.06734", "an encoder that takes quarters of images"
+    ),
     "cpc": Entry("contrastive.cpc", "CPC", "van den Oord et al. 2018, arXiv:1807.03748", "a ResNet"),
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deep_mim": Entry(
@@ -56,6 +62,7 @@ TABLE: dict[str, Entry] = {
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
+    "exemplar": Entry("pretext.exemplar", "Exemplar", "Dosovitskiy et al., NIPS 2014, arXiv:1406.6909"),
     "feature_distillation": Entry(
         "distillation.feature_distillation",
         "FeatureDistillation",
@@ -93,6 +100,9 @@ TABLE: dict[str, Entry] = {
     ),
     "simmim": Entry("masked.simmim", "SimMIM", "Xie et al., CVPR 2022, arXiv:2111.09886", "a ViT, or timm's Swin"),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
+    "split_brain": Entry(
+        "pretext.split_brain", "SplitBrain", "Zhang et al., CVPR 2017, arXiv:1611.09842", "any encoder, color images"
+    ),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
 }
