@@ -31,6 +31,7 @@ class Entry:
 
 TABLE: dict[str, Entry] = {
     "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
+    "autoencoder": Entry("generative.autoencoder", "Autoencoder", "Hinton & Salakhutdinov, Science 2006"),
     "background_aug": Entry(
         "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
     ),
@@ -44,6 +45,7 @@ TABLE: dict[str, Entry] = {
     "cpc_v2": Entry("contrastive.cpc_v2", "CPCv2", "Hénaff et al., ICML 2020, arXiv:1905.09272", "a ResNet"),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "denoising_autoencoder": Entry("generative.denoising_autoencoder", "DenoisingAutoencoder", "Vincent et al., ICML 2008"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "feature_distillation": Entry(
@@ -52,6 +54,7 @@ TABLE: dict[str, Entry] = {
         "Wei et al., 2022, arXiv:2205.14141",
         "a finished run as teacher",
     ),
+    "inpainting": Entry("pretext.inpainting", "Inpainting", "Pathak et al., CVPR 2016, arXiv:1604.07379", "a map of 2x2 or more"),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),
@@ -75,7 +78,9 @@ TABLE: dict[str, Entry] = {
     ),
     "simsiam": Entry("distillation.simsiam", "SimSiam", "Chen & He, CVPR 2021, arXiv:2011.10566"),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "vae": Entry("generative.vae", "VAE", "Kingma & Welling, ICLR 2014, arXiv:1312.6114"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
+    "vq_vae": Entry("generative.vq_vae", "VQVAE", "van den Oord et al., NeurIPS 2017, arXiv:1711.00937", "a map of 2x2 or more"),
 }
 
 
