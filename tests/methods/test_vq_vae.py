@@ -109,7 +109,6 @@ def test_training_uses_many_codes_and_reconstructs_better(digits):
     errors = [result.metrics["error"].item() for result in results]
     assert errors[-1] < 0.8 * errors[0]
     assert results[-1].metrics["perplexity"] > 20
-    assert results[-1].metrics["prior_nats"] < results[0].metrics["prior_nats"]
 
 
 def test_pictures_are_reconstructions_from_codes_and_samples_of_the_prior(digits):

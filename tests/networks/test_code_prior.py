@@ -57,3 +57,18 @@ def test_samples_are_as_frequent_as_the_prior_says():
     chi_square = (4000 * (frequency - p).square() / p).sum().item()
     assert chi_square < 37.7  # 15 degrees of freedom, one in a thousand
     assert (p - 1 / 16).abs().max() > 0.02
+
+
+def test_it_learns_a_pattern_and_paints_it():
+    """Every row counts up from 0, the next row from 1, and so on: all but nothing is left to chance."""
+    torch.manual_seed(0)
+    prior = CodePrior(4, 16, 2)
+    pattern = (torch.arange(4) + torch.arange(4).unsqueeze(1)) % 4
+    optimizer = torch.optim.Adam(prior.parameters(), 1e-2)
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(prior(pattern.expand(8, 4, 4)), pattern.expand(8, 4, 4))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+    assert (prior.sample(20, 4, 4) == pattern).float().mean() > 0.95
