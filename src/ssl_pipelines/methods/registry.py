@@ -31,6 +31,7 @@ class Entry:
 
 TABLE: dict[str, Entry] = {
     "amdim": Entry("contrastive.amdim", "AMDIM", "Bachman et al., NeurIPS 2019, arXiv:1906.00910", "an encoder without padding"),
+    "autoencoder": Entry("generative.autoencoder", "Autoencoder", "Hinton & Salakhutdinov, Science 2006"),
     "background_aug": Entry(
         "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
     ),
@@ -60,6 +61,7 @@ TABLE: dict[str, Entry] = {
     ),
     "deepcluster": Entry("clustering.deepcluster", "DeepCluster", "Caron et al., ECCV 2018, arXiv:1807.05520"),
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "denoising_autoencoder": Entry("generative.denoising_autoencoder", "DenoisingAutoencoder", "Vincent et al., ICML 2008"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "exemplar": Entry("pretext.exemplar", "Exemplar", "Dosovitskiy et al., NIPS 2014, arXiv:1406.6909"),
@@ -69,6 +71,7 @@ TABLE: dict[str, Entry] = {
         "Wei et al., 2022, arXiv:2205.14141",
         "a finished run as teacher",
     ),
+    "inpainting": Entry("pretext.inpainting", "Inpainting", "Pathak et al., CVPR 2016, arXiv:1604.07379", "a map of 2x2 or more"),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "jigsaw": Entry("pretext.jigsaw", "Jigsaw", "Noroozi & Favaro, ECCV 2016, arXiv:1603.09246", "an encoder of small patches"),
@@ -104,7 +107,9 @@ TABLE: dict[str, Entry] = {
         "pretext.split_brain", "SplitBrain", "Zhang et al., CVPR 2017, arXiv:1611.09842", "any encoder, color images"
     ),
     "swav": Entry("clustering.swav", "SwAV", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
+    "vae": Entry("generative.vae", "VAE", "Kingma & Welling, ICLR 2014, arXiv:1312.6114"),
     "vicreg": Entry("distillation.vicreg", "VICReg", "Bardes et al., ICLR 2022, arXiv:2105.04906"),
+    "vq_vae": Entry("generative.vq_vae", "VQVAE", "van den Oord et al., NeurIPS 2017, arXiv:1711.00937", "a map of 2x2 or more"),
 }
 
 
