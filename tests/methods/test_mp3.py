@@ -166,7 +166,7 @@ def test_pictures_of_a_solver_show_the_image_again(digits):
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="needs a ViT"):
         resolved_backbone("mp3", {"name": "resnet18"})
-    with pytest.raises(InputError, match="backbone.positions='relative' would be ignored"):
+    with pytest.raises(InputError, match=r"backbone\.positions='relative' would be ignored"):
         method_config("mp3", {}).check_run(64, resolved_backbone("mp3", {"positions": "relative"}))
     with pytest.raises(InputError, match="mask_fraction"):
         method_config("mp3", {"mask_fraction": 1.0})

@@ -11,9 +11,7 @@ def test_each_place_paints_its_own_pixels_and_its_neighbors_as_far_as_the_convol
     for depth in (0, 2):
         decoder = MapDecoder(5, 8, depth, 4, 3).eval()
         features = torch.randn(1, 5, 6, 6, requires_grad=True)
-        painted = decoder(features)
-        assert painted.shape == (1, 3, 24, 24)
-        torch.autograd.grad(painted[:, :, 8:12, 12:16].square().sum(), features, retain_graph=True)
+        assert decoder(features).shape == (1, 3, 24, 24)
         blocks = decoder.embed(features)
         for block in decoder.blocks:
             blocks = blocks + block[1:](blocks)  # without the norms, which look at the whole map
