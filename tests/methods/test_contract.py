@@ -14,6 +14,7 @@ from ssl_pipelines.distributed import all_reduce_mean, average_gradients
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.registry import TABLE, method_class, module_of
 from ssl_pipelines.networks.norm import BatchNorm
+from ssl_pipelines.reporting.captions import CAPTIONS
 from ssl_pipelines.views import Batch
 
 METHODS = pytest.mark.parametrize("name", method_names())
@@ -154,6 +155,18 @@ def test_two_ranks_remember_what_one_process_remembers(name, store, tmp_path):
         assert ours.keys() == alone.keys()
         for key, value in alone.items():
             torch.testing.assert_close(ours[key], value, rtol=1e-5, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@METHODS
+def test_pictures_are_rows_of_images_whose_columns_are_explained(name, store):
+    loop, batch = ready(name, store)
+    with torch.no_grad():
+        found = loop.method.eval().pictures(batch)
+    for key, images in found.items():
+        assert len(images) % 8 == 0, key
+        assert images.shape[1] in (1, 3), key
+        assert 0 <= images.min() <= images.max() <= 1, key
+        assert key in CAPTIONS or f"{name}/{key}" in CAPTIONS, key
 
 
 def test_method_files_import_each_other_only_to_subclass():

@@ -87,10 +87,14 @@ TABLE: dict[str, Entry] = {
     "moco": Entry("contrastive.moco", "MoCo", "He et al., CVPR 2020, arXiv:1911.05722"),
     "moco_v2": Entry("contrastive.moco_v2", "MoCoV2", "Chen, Fan et al., 2020, arXiv:2003.04297"),
     "moco_v3": Entry("contrastive.moco_v3", "MoCoV3", "Chen, Xie & He, ICCV 2021, arXiv:2104.02057"),
+    "mp3": Entry("pretext.mp3", "MP3", "Zhai et al., ICML 2022, arXiv:2207.07611", "a ViT"),
     "pic": Entry("contrastive.pic", "PIC", "Cao et al., NeurIPS 2020, arXiv:2006.14618"),
     "pirl": Entry("contrastive.pirl", "PIRL", "Misra & van der Maaten, CVPR 2020, arXiv:1912.01991"),
     "pix_contrast": Entry(
         "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "a map of 4x4 or more"
+    ),
+    "qb_heat": Entry(
+        "masked.qb_heat", "QBHeat", "Chen, Y. et al., 2022, arXiv:2211.13228", "an encoder that takes blocks of half the side"
     ),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
