@@ -41,15 +41,15 @@ TABLE: dict[str, Entry] = {
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
     ),
     "cmc": Entry("contrastive.cmc", "CMC", "Tian et al., ECCV 2020, arXiv:1906.05849", "any encoder, color images"),
+    "colorization": Entry(
+        "pretext.colorization", "Colorization", "Zhang et al., ECCV 2016, arXiv:1603.08511", "any encoder, color images"
+    ),
     "convmae": Entry("masked.convmae", "ConvMAE", "Gao et al., NeurIPS 2022, arXiv:2205.03892", "a ViT, whose blocks it takes"),
     "context_prediction": Entry(
         "pretext.context_prediction",
         "ContextPrediction",
         "Doersch et al., ICCV 2015, arXiv:1505.05192",
         "an encoder of small patches",
-    ),
-    "colorization": Entry(
-        "pretext.colorization", "Colorization", "Zhang et al., ECCV 2016, arXiv:1603.08511", "any encoder, color images"
     ),
     "counting": Entry(
         "pretext.counting", "Counting", "Noroozi et al., ICCV 2017, arXiv:1708.06734", "an encoder that takes quarters of images"
