@@ -57,7 +57,7 @@ class ConvViT(Encoder):
 
         `masks` (B, h, w), 1 where hidden, one for each of the two."""
         x, found = self.normalize(images).permute(0, 2, 3, 1), []
-        for merge, blocks, mask in zip(self.merges[:2], self.local_blocks, masks, strict=True):
+        for merge, blocks, mask in zip(list(self.merges)[:2], self.local_blocks, masks, strict=True):
             x = merge(x)
             keep = None if mask is None else (1 - mask).unsqueeze(3).to(x.dtype)
             for block in blocks:
