@@ -140,6 +140,7 @@ def test_what_cannot_work_is_refused(changes, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"methods": {"simmim": {"views": {"groups": {"global": {"size": 32}}}}}}, r"global.size=32: allowed is the view size, 16"),
         ({"methods": {"simmim": {"unit": 12}}}, r"unit=12: allowed are divisors of the view size 16, below it"),
         ({"methods": {"simmim": {"unit": 16}}}, r"unit=16: allowed are divisors of the view size 16, below it"),
         (

@@ -44,10 +44,9 @@ def test_shapes(strides, sides):
 
 def test_a_token_has_its_position_and_no_class_token_is_there():
     encoder, images = small(), torch.rand(2, 3, 16, 16)
-    merge = encoder.merges[-1]
     with torch.no_grad():
         _, second, tokens = encoder.maps(images)
-        plain = encoder.project(merge(second)).flatten(1, 2)
+        plain = encoder.embed(second).flatten(1, 2)
     torch.testing.assert_close(tokens - plain, sincos_positions(48, 4, 4).expand(2, -1, -1))
     assert not [name for name, _ in encoder.named_parameters() if "cls" in name]
 

@@ -30,6 +30,22 @@ class Merge(nn.Sequential):
         return super().forward(merged(x, self.stride))
 
 
+class ConvStage(nn.Module):
+    """(B, h, w, D) -> (B, h / s, w / s, D'): a merge, then convolution blocks. `mask` of the same places, 1 where hidden."""
+
+    def __init__(self, into: int, out: int, stride: int, depth: int, kernel: int):
+        super().__init__()
+        self.merge = Merge(into, out, stride)
+        self.blocks = nn.ModuleList(MaskedConvBlock(out, kernel) for _ in range(depth))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.merge(x)
+        keep = None if mask is None else (1 - mask).unsqueeze(3).to(x.dtype)
+        for block in self.blocks:
+            x = block(x, keep)
+        return x
+
+
 class ConvViT(Encoder):
     """Gao et al. 2022, arXiv:2205.03892, section 3.1: convolution blocks at D/3 and D/2 channels, then the blocks of `vit`, of which nothing
     else is used. `strides`: px a place of the first stage, its places a place of the second, those a token. There is no class token.
@@ -42,30 +58,23 @@ class ConvViT(Encoder):
         self.std.copy_(vit.std)
         self.strides = tuple(strides)
         self.dims = (vit.dim // 3, vit.dim // 2, vit.dim)
-        widths = pairwise((vit.in_channels, *self.dims))
-        self.merges = nn.ModuleList(Merge(a, b, stride) for (a, b), stride in zip(widths, strides, strict=True))
-        self.local_blocks = nn.ModuleList(
-            nn.ModuleList(MaskedConvBlock(dim, kernel) for _ in range(depth)) for dim in self.dims[:2]
+        widths = list(pairwise((vit.in_channels, *self.dims)))
+        self.local = nn.ModuleList(
+            ConvStage(into, out, stride, depth, kernel) for (into, out), stride in zip(widths[:2], strides[:2], strict=True)
         )
-        self.project = nn.Linear(vit.dim, vit.dim)
-        for part in (self.merges, self.local_blocks, self.project):
-            init_transformer(part)
+        self.embed = nn.Sequential(Merge(*widths[2], strides[2]), nn.Linear(vit.dim, vit.dim))
+        init_transformer(self)
         self.blocks = vit.blocks
 
     def maps(self, images: Tensor, masks: Sequence[Tensor | None] = (None, None)) -> tuple[Tensor, Tensor, Tensor]:
         """-> the first and the second stage's map (B, h, w, D'), and tokens (B, T, D) with positions.
 
         `masks` (B, h, w), 1 where hidden, one for each of the two."""
-        x, found = self.normalize(images).permute(0, 2, 3, 1), []
-        for merge, blocks, mask in zip(self.merges[:2], self.local_blocks, masks, strict=True):
-            x = merge(x)
-            keep = None if mask is None else (1 - mask).unsqueeze(3).to(x.dtype)
-            for block in blocks:
-                x = block(x, keep)
-            found.append(x)
-        tokens = self.project(self.merges[-1](x))  # (B, h, w, D)
+        first = self.local[0](self.normalize(images).permute(0, 2, 3, 1), masks[0])
+        second = self.local[1](first, masks[1])
+        tokens = self.embed(second)  # (B, h, w, D)
         height, width = tokens.shape[1:3]
-        return found[0], found[1], tokens.flatten(1, 2) + sincos_positions(self.dim, height, width).to(tokens)
+        return first, second, tokens.flatten(1, 2) + sincos_positions(self.dim, height, width).to(tokens)
 
     def transform(self, tokens: Tensor) -> list[Tensor]:
         """(B, T', D), any subset -> the same after each block."""

@@ -65,6 +65,9 @@ class SimMIM(Method):
             raise InputError(
                 f"methods.simmim.unit={config.unit}: allowed are divisors of the view size {parts.image_size}, below it"
             )
+        size = config.views.groups["global"].size
+        if size not in (None, parts.image_size):
+            raise InputError(f"methods.simmim.views.groups.global.size={size}: allowed is the view size, {parts.image_size}")
         self.stride = parts.image_size // self.encoder.map_side(parts.image_size)  # px a place of the last map
         self.head = nn.Conv2d(self.encoder.dim, self.stride**2 * self.encoder.in_channels, 1)
 
