@@ -121,8 +121,9 @@ def recolored(patches: Tensor, drawn: Transforms, mean: Tensor, components: Tens
     """(B, C, P, P) in [0, 1] -> the same: principal components of the pixels times a factor each, then value (and of three channels
     saturation and hue) changed.   mean (C,), components (C, C), one a column."""
     components, mean = components.to(patches), mean.to(patches).view(-1, 1)
-    strength = torch.einsum("ck,bk,dk->bcd", components, drawn.component.to(patches), components)  # (B, C, C)
-    x = (strength @ (patches.flatten(2) - mean) + mean).view_as(patches).clamp(0, 1)
+    with torch.autocast(patches.device.type, enabled=False):
+        strength = torch.einsum("ck,bk,dk->bcd", components, drawn.component.to(patches), components)  # (B, C, C)
+        x = (strength @ (patches.flatten(2) - mean) + mean).view_as(patches).clamp(0, 1)
     if x.shape[1] != 3:
         return _bent(x, drawn, 1)
     hue, saturation, value = rgb_to_hsv(x).split(1, dim=1)

@@ -2,7 +2,8 @@
 
 |phi(D x) - sum_j phi(T_j x)|^2 + max(0, M - |phi(D y) - sum_j phi(T_j x)|^2) (eq. 4): T_j are the tiles of 2 x 2, D shrinks the image to the
 size of a tile, by a filter drawn an image so that none leaves a trace of its own; y is another image, without which phi = 0 would do.
-All five inputs of an image pass through the network together, and y's count is that of the batch's next image.
+All five inputs of an image pass through the network together, y is the batch's next image, and two images of three are gray, since
+borders of color would betray the scale.
 Differs: the encoder is any of ours and trains on tiles, 16 px where images have 32, while what is evaluated sees whole images; the
 last layer has no bias, which four tiles would count four times; a hidden layer of 1,024 instead of two of 4,096.
 """
