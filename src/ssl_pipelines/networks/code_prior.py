@@ -13,7 +13,7 @@ class CodePrior(nn.Module):
     """p(k) = prod_t p(k_t | codes before t in raster order); codes (B, h, w) int64 -> logits (B, K, h, w), those at t from codes before t.
 
     The rows above enter whole, shifted one row down, and the row itself from the left: shifted and one-sidedly padded convolutions look
-    where masked ones would (Salimans et al. 2017, arXiv:1701.05517, section 2.3), without a blind spot (van den Oord et al. 2016,
+    where masked ones would (Salimans et al. 2017, arXiv:1701.05517), without a blind spot (van den Oord et al. 2016,
     arXiv:1606.05328, section 2.2). `depth` + 1 rows above and 2 `depth` + 1 places to the left are within sight."""
 
     def __init__(self, num_codes: int, dim: int, depth: int):

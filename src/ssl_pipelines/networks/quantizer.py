@@ -20,7 +20,7 @@ class VectorQuantizer(nn.Module):
     (appendix A.1), both from 0, so that their ratio needs no correction for its start. `decay=None`: the codes are parameters, for
     the codebook's term of eq. 3. `revive_below`: a code with less than this share of the mean use starts anew from a random place of the
     batch. In the first step that is every code which nobody chose, so the codebook begins as a sample of the data. Not in the
-    paper: Dhariwal et al. 2020 (Jukebox), arXiv:2005.00341, section 3."""
+    paper: Dhariwal et al. 2020 (Jukebox), arXiv:2005.00341, section 3.1."""
 
     codes: Tensor
     counts: Tensor
