@@ -67,15 +67,18 @@ def runtime(**changes: Any) -> RuntimeConfig:
 
 
 def small_method(config: RunConfig, store: Store, seed: int = 3) -> Method:
-    upstream = {key: small_upstream(config, store) for key in method_class(config.method).upstream}
+    upstream = {key: small_upstream(config, store, key) for key in method_class(config.method).upstream}
     if upstream:
         own = method_class(config.method).fitted(config.method_config, upstream)
         config = config.model_copy(update={"method_config": own})
     return build_method(config, data_facts(store), seed, upstream)
 
 
-def small_upstream(config: RunConfig, store: Store) -> nn.Module:
-    """An untrained teacher of the same backbone, as `load_upstream` would give it."""
+def small_upstream(config: RunConfig, store: Store, name: str) -> nn.Module:
+    """An untrained teacher of the same backbone (or what would be trained first), as `load_upstream` would give it."""
+    first = method_class(config.method).trained_first.get(name)
+    if first is not None:
+        return build_method(small_config(first), data_facts(store), 8).requires_grad_(False).eval()
     own = {"name": config.backbone.name, "width": config.backbone.width, "depth": config.backbone.depth}
     wanted = {key: value for key, value in own.items() if value is not None}
     teacher: nn.Module = build_method(small_config("simclr", backbone=wanted), data_facts(store), 8)

@@ -35,6 +35,7 @@ TABLE: dict[str, Entry] = {
         "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
     ),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
+    "beit": Entry("masked.beit", "BEiT", "Bao et al., ICLR 2022, arXiv:2106.08254", "a ViT; a run of dvae, or trains one first"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
     "clusterfit": Entry(
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
@@ -46,12 +47,16 @@ TABLE: dict[str, Entry] = {
     "deepcluster_v2": Entry("clustering.deepcluster_v2", "DeepClusterV2", "Caron et al., NeurIPS 2020, arXiv:2006.09882"),
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
+    "dvae": Entry(
+        "generative.dvae", "DVAE", "Ramesh et al., ICML 2021, arXiv:2102.12092", "an encoder with 1, 2, 4, ... px a place"
+    ),
     "feature_distillation": Entry(
         "distillation.feature_distillation",
         "FeatureDistillation",
         "Wei et al., 2022, arXiv:2205.14141",
         "a finished run as teacher",
     ),
+    "ibot": Entry("masked.ibot", "IBOT", "Zhou et al., ICLR 2022, arXiv:2111.07832", "a ViT"),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "local_aggregation": Entry("clustering.local_aggregation", "LocalAggregation", "Zhuang et al., ICCV 2019, arXiv:1903.12355"),

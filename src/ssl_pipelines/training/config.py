@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
@@ -62,7 +62,7 @@ class RunConfig(Config):
             raise InputError(
                 f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
             )
-        _check_names(name, method.upstream, checked.upstream)
+        _check_names(name, method.upstream, method.trained_first, checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
         own.check_run(checked.batch_size, backbone)
@@ -90,16 +90,20 @@ class RunConfig(Config):
         return max(1, -(-wanted // self.pretrain.batch_size))
 
 
-def _check_names(method: str, wanted: tuple[str, ...], given: Mapping[str, str]) -> None:
+def _check_names(method: str, wanted: tuple[str, ...], may_lack: Collection[str], given: Mapping[str, str]) -> None:
     for name in given:
         if name not in wanted:
             allowed = f"Allowed: {', '.join(wanted)}" if wanted else f"method={method!r} stands on no earlier run"
             raise InputError(f"pretrain.upstream.{name}={given[name]!r} would be ignored. {allowed}")
     for name in wanted:
-        if not given.get(name):
-            raise InputError(
-                f"method={method!r} stands on an earlier run: give pretrain.upstream.{name}=<a model folder, an MLflow run id, or models:/name@alias>"
-            )
+        if not given.get(name) and name not in may_lack:
+            raise lacks_upstream(method, name)
+
+
+def lacks_upstream(method: str, name: str) -> InputError:
+    return InputError(
+        f"method={method!r} stands on an earlier run: give pretrain.upstream.{name}=<a model folder, an MLflow run id, or models:/name@alias>"
+    )
 
 
 def _block(values: Mapping[str, Any], key: str, above: str = "") -> dict[str, Any]:

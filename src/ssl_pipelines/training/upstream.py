@@ -12,7 +12,7 @@ from torch import nn
 from ssl_pipelines.artifacts import InputError, read_json
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
-from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.config import RunConfig, lacks_upstream
 from ssl_pipelines.training.model import HEAD, load_classifier, load_method, read_description
 
 WEIGHTS = ("encoder.safetensors", "method.safetensors")
@@ -46,6 +46,9 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     `data` = {channels, size, ...} of the store. Raises InputError where one is missing or does not fit."""
     cls, size = method_class(config.method), config.method_config.resolved_views(data["size"]).size
     models: dict[str, nn.Module] = {}
+    for name in cls.upstream:
+        if name not in config.pretrain.upstream:  # the pretrain room has trained it by now where it may be left out
+            raise lacks_upstream(config.method, name)
     for name, path in config.pretrain.upstream.items():
         key, folder = f"pretrain.upstream.{name}={path!r}", Path(path)
         if not (folder / "config.json").is_file():
