@@ -17,6 +17,7 @@ from ssl_pipelines.distributed import all_reduce_mean, average_gradients
 from ssl_pipelines.methods.base import Clock, Method
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.config import deep_merge
+from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.networks.config import VITS
 from ssl_pipelines.training.config import RunConfig
@@ -76,7 +77,7 @@ def small_method(config: RunConfig, store: Store, seed: int = 3) -> Method:
 
 def small_upstream(config: RunConfig, store: Store, name: str) -> nn.Module:
     """An untrained teacher of the same backbone (or what would be trained first), as `load_upstream` would give it."""
-    first = method_class(config.method).trained_first.get(name)
+    first = trained_first(method_class(config.method)).get(name)
     if first is not None:
         return build_method(small_config(first), data_facts(store), 8).requires_grad_(False).eval()
     own = {"name": config.backbone.name, "width": config.backbone.width, "depth": config.backbone.depth}

@@ -90,8 +90,6 @@ class Method(nn.Module, ABC):
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
     upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left
-    # Of those, the ones that need not be given: name -> the method that the pretrain room then trains first, as a run of its own.
-    trained_first: ClassVar[Mapping[str, str]] = {}
     upstream_same_size: ClassVar[bool] = True  # an upstream for images of another size is refused
     min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`
 

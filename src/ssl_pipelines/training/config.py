@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig
+from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import method_class, method_config, resolved_backbone, resolved_optimizer
 from ssl_pipelines.networks.config import BackboneConfig
 
@@ -62,7 +63,7 @@ class RunConfig(Config):
             raise InputError(
                 f"pretrain.accumulate={checked.accumulate}: method={name!r} compares images within the batch, so parts would change it; allowed is 1"
             )
-        _check_names(name, method.upstream, method.trained_first, checked.upstream)
+        _check_names(name, method.upstream, trained_first(method), checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
         own.check_run(checked.batch_size, backbone)

@@ -13,7 +13,7 @@ from ssl_pipelines.artifacts import InputError, read_json
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.training.config import RunConfig, lacks_upstream
-from ssl_pipelines.training.model import HEAD, load_classifier, load_method, read_description
+from ssl_pipelines.training.model import HEAD, build_method, load_classifier, load_method, read_description
 
 WEIGHTS = ("encoder.safetensors", "method.safetensors")
 NOTE = "upstream.json"  # beside the checkpoints
@@ -70,6 +70,13 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     if models:
         config = config.model_copy(update={"method_config": cls.fitted(config.method_config, models)})
     return config, models
+
+
+def check_first(config: RunConfig, first: Mapping[str, RunConfig], data: dict[str, Any]) -> None:
+    """Raises InputError where what would be trained first would not fit: both are built, untrained."""
+    models: dict[str, nn.Module] = {name: build_method(run, data, run.seed).eval() for name, run in first.items()}
+    own = method_class(config.method).fitted(config.method_config, models)
+    build_method(config.model_copy(update={"method_config": own}), data, config.seed, models)
 
 
 def check_same(work: Path, stands_on: Mapping[str, Mapping[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from ssl_pipelines.distributed import local_rows, world_size
 from ssl_pipelines.losses.masked_tokens import masked_token_loss, mean_count
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.tokenizer import Tokenizer, as_tokenizer
 from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.layer_scale import add_layer_scale, init_by_depth
@@ -35,9 +36,10 @@ from ssl_pipelines.views.block_masks import block_masks
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe
 
 TOKENIZER = "pretrain.upstream.tokenizer"
+STRIDES = (1, 2, 4, 8, 16, 32)  # of a ResNet
 
 
-class BEiT(Method):
+class BEiT(Method, FirstRuns):
     class Config(MethodConfig):
         name: Literal["beit"] = "beit"
         views: ViewPlan = ViewPlan(
@@ -72,6 +74,18 @@ class BEiT(Method):
         if config.num_tokens not in (None, found):
             raise InputError(f"methods.beit.num_tokens={config.num_tokens} is refused: the tokenizer has {found}")
         return config.model_copy(update={"num_tokens": found})
+
+    @classmethod
+    def first_run(cls, name: str, config: Any, backbone: BackboneConfig, image_size: int) -> dict[str, Any]:
+        """A tokenizer with a code for each patch."""
+        size, grid = config.views.groups["tokenizer"].size or image_size, image_size // backbone.patch_size
+        stride = size // grid
+        if size != stride * grid or stride not in STRIDES:
+            raise InputError(
+                f"backbone.patch_size={backbone.patch_size} gives {grid} x {grid} patches of {image_size} px, for which no tokenizer of "
+                f"{size} px can be trained: {', '.join(map(str, STRIDES))} px a code are allowed"
+            )
+        return {"backbone": {"output_stride": stride}}
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
