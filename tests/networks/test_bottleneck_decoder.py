@@ -32,7 +32,7 @@ def test_a_bottleneck_is_its_formula():
 def test_a_code_reaches_its_neighbors_and_no_further():
     """Three 3x3 convolutions on the grid of codes: 3 places to each side, then 3 pixels at every finer size."""
     torch.manual_seed(0)
-    decoder = BottleneckDecoder(5, 16, 1, 1, 2).double()
+    decoder = BottleneckDecoder(5, 128, 1, 1, 2).double()
     codes = torch.rand(1, 5, 16, 16, dtype=torch.float64)
     other = codes.clone()
     other[0, :, 8, 8] += 1

@@ -317,7 +317,7 @@ def test_a_method_may_stand_on_one_that_has_no_rank(small, caplog):
     [tokenizer] = (small.work / "cpu").glob("dvae-*")
     shutil.rmtree(tokenizer)
     found = small.run("beit", redo=True)["beit"]
-    assert (found.verdict, found.reason) == ("bug", "collapsed")
+    assert (found.verdict, found.reason) == ("bug", "it stands on a run of dvae, which has none: collapsed")
     with pytest.raises(InputError, match="method='dvae' has no place here: it makes the codes that beit predicts"):
         check_method("dvae")
 

@@ -21,7 +21,8 @@ class MaskToken(nn.Module):
         nn.init.trunc_normal_(self.vector, std=0.02, a=-0.02, b=0.02)
 
     def forward(self, encoder: ViT, images: Tensor, mask: Tensor) -> Tensor:
-        tokens, hole = encoder.embed(images), self.vector
+        tokens = encoder.embed(images)
+        hole: Tensor = self.vector
         if not isinstance(encoder, RelativeViT):
             height, width = (side // encoder.patch_size for side in images.shape[2:])
             hole = hole + sincos_positions(encoder.dim, height, width).to(hole)

@@ -112,8 +112,9 @@ class DVAE(Method):
 
     @torch.no_grad()
     def tokens(self, images: Tensor) -> Tensor:
-        """images (B, C, S, S) in [0, 1] -> the most probable codes (B, T) int64, row by row."""
-        return self.average_to_logits(self.average_encoder.map(images)).argmax(1).flatten(1)
+        """images (B, C, S, S) in [0, 1] -> the most probable codes (B, T) int64, row by row; never in half precision, where many tie."""
+        with torch.autocast(images.device.type, enabled=False):
+            return self.average_to_logits(self.average_encoder.map(images)).argmax(1).flatten(1)
 
     @torch.no_grad()
     def picture_of(self, tokens: Tensor) -> Tensor:

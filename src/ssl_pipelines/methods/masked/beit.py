@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
 from ssl_pipelines.losses.masked_tokens import masked_token_loss, mean_count
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
@@ -119,15 +120,16 @@ class BEiT(Method, FirstRuns):
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         [images], [seen] = batch.views["global"], batch.views["tokenizer"]  # (B, C, H, W); the same crops for the tokenizer
-        mask = self.masks(len(images)).to(images.device)  # (B, T)
-        tokens = self.tokenizer.tokens(seen)[mask]  # (M,)
-        logits = self.head(self.encoded(images, mask)[mask])  # (M, K)
-        count = mean_count(mask)
+        mask = self.masks(len(images))  # (B, T)
+        hidden = to_device(mask.flatten().nonzero().squeeze(1), images.device)  # (M,)
+        tokens = self.tokenizer.tokens(seen).flatten()[hidden]  # (M,)
+        encoded = self.encoded(images, to_device(mask, images.device)).flatten(0, 1)  # (B T, D)
+        logits, count = self.head(encoded[hidden]), mean_count(mask)  # (M, K)
         right = (logits.argmax(1) == tokens).sum() / count
         return Output(masked_token_loss(logits, tokens, count), {"accuracy": right})
 
     def masks(self, rows: int) -> Tensor:
-        """(B, T) bool: this rank's part of a draw for the global batch."""
+        """(B, T) bool, on the CPU: this rank's part of a draw for the global batch."""
         patches, whole = self.grid**2, rows * world_size()
         targets = torch.full((whole,), int(self.config.mask_fraction * patches) or 1)
         least = self.config.least_block or max(1, patches // 16)
@@ -140,7 +142,7 @@ class BEiT(Method, FirstRuns):
     def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
         """Rows of (what the encoder sees, the tokenizer's picture of the codes with the hidden ones as predicted, of the true codes, image)."""
         images, seen = batch.views["global"][0][:8], batch.views["tokenizer"][0][:8]
-        mask, size = self.masks(len(images)).to(images.device), self.encoder.patch_size
+        mask, size = to_device(self.masks(len(images)), images.device), self.encoder.patch_size
         true = self.tokenizer.tokens(seen)
         filled = torch.where(mask, self.head(self.encoded(images, mask)).argmax(2), true)
         patches = patchify(images, size)

@@ -95,11 +95,14 @@ class _Board:
             if not donor.has_model:
                 log.info("leaderboard: %s: trained first, %s", donor.method, NO_RANK[donor.method])
                 self._forget_others(donor, everything=False)
-                self.start(self._job(donor, model_only=True))
+                try:
+                    self.start(self._job(donor, model_only=True))
+                except Exception as error:
+                    raise _without(donor, in_words(error)) from error
             return
         row = self.row(donor.method)
         if row.verdict == "bug":
-            raise InputError(f"it stands on a run of {donor.method}, which has none: {row.reason}")
+            raise _without(donor, row.reason)
         if not donor.has_model:
             log.info("leaderboard: %s: its row stands, its model is trained again", donor.method)
             self.start(self._job(donor, model_only=True))
@@ -109,6 +112,10 @@ class _Board:
         for place in planned.place.parent.glob(f"{planned.method}-*"):
             if everything or place != planned.place:
                 shutil.rmtree(place)
+
+
+def _without(donor: Plan, reason: str | None) -> InputError:
+    return InputError(f"it stands on a run of {donor.method}, which has none: {reason}")
 
 
 def _why(known: Row | None, planned: Plan, redo: bool) -> str:
