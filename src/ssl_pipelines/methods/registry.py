@@ -36,6 +36,7 @@ TABLE: dict[str, Entry] = {
         "contrastive.background_aug", "BackgroundAug", "Ryali et al., 2021, arXiv:2103.12719", "dataset.fields=[saliency]"
     ),
     "barlow_twins": Entry("distillation.barlow_twins", "BarlowTwins", "Zbontar et al., ICML 2021, arXiv:2103.03230"),
+    "beit": Entry("masked.beit", "BEiT", "Bao et al., ICLR 2022, arXiv:2106.08254", "a ViT; a run of dvae, or trains one first"),
     "byol": Entry("distillation.byol", "BYOL", "Grill et al., NeurIPS 2020, arXiv:2006.07733"),
     "clusterfit": Entry(
         "clustering.clusterfit", "ClusterFit", "Yan et al., CVPR 2020, arXiv:1912.03330", "a finished run as teacher"
@@ -65,6 +66,9 @@ TABLE: dict[str, Entry] = {
     "dim": Entry("contrastive.dim", "DIM", "Hjelm et al., ICLR 2019, arXiv:1808.06670", "a ResNet"),
     "dino": Entry("distillation.dino", "DINO", "Caron et al., ICCV 2021, arXiv:2104.14294"),
     "exemplar": Entry("pretext.exemplar", "Exemplar", "Dosovitskiy et al., NIPS 2014, arXiv:1406.6909"),
+    "dvae": Entry(
+        "generative.dvae", "DVAE", "Ramesh et al., ICML 2021, arXiv:2102.12092", "an encoder with 1, 2, 4, ... px a place"
+    ),
     "feature_distillation": Entry(
         "distillation.feature_distillation",
         "FeatureDistillation",
@@ -72,6 +76,7 @@ TABLE: dict[str, Entry] = {
         "a finished run as teacher",
     ),
     "inpainting": Entry("pretext.inpainting", "Inpainting", "Pathak et al., CVPR 2016, arXiv:1604.07379", "a map of 2x2 or more"),
+    "ibot": Entry("masked.ibot", "IBOT", "Zhou et al., ICLR 2022, arXiv:2111.07832", "a ViT"),
     "instdisc": Entry("contrastive.instdisc", "InstDisc", "Wu et al., CVPR 2018, arXiv:1805.01978"),
     "invaspread": Entry("contrastive.invaspread", "InvaSpread", "Ye et al., CVPR 2019, arXiv:1904.03436"),
     "jigsaw": Entry("pretext.jigsaw", "Jigsaw", "Noroozi & Favaro, ECCV 2016, arXiv:1603.09246", "an encoder of small patches"),

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.networks.config import KINDS
 
 # A method that stands on a finished run gets this one's, of the same budget and the same kind of encoder.
 DONORS = {"resnet": "simclr", "vit": "mae"}
+# Trained for others alone.
+NO_RANK = {"dvae": "it makes the codes that beit predicts, and its paper judges no representation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ def kind_of(encoder: str) -> str:
 
 def all_methods() -> list[str]:
     """Those that have a rank."""
-    return [name for name in sorted(TABLE) if not _sees_labels(name)]
+    return [name for name in sorted(TABLE) if name not in NO_RANK and not _sees_labels(name)]
 
 
 def check_method(name: str) -> None:
     """Raises InputError for a method that is unknown, or has no rank here."""
+    if name in NO_RANK:
+        raise InputError(f"method={name!r} has no place here: {NO_RANK[name]}")
     if _sees_labels(name):
         raise InputError(f"method={name!r} has no place among methods that saw no label: its teacher was fine-tuned on labels")
 
@@ -87,4 +92,4 @@ def donors(method: str) -> dict[str, str]:
     """role -> the method whose finished model plays it, for a method that stands on others."""
     cls = method_class(method)
     donor = DONORS.get(kind_of(cls.recipe.backbone.name), DONORS["resnet"])
-    return dict.fromkeys(cls.upstream, donor)
+    return {role: trained_first(cls).get(role, donor) for role in cls.upstream}
