@@ -10,6 +10,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
 from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig
+from ssl_pipelines.networks.own import OWN
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -64,6 +65,7 @@ TABLE: dict[str, Entry] = {
     "pix_contrast": Entry(
         "contrastive.pix_contrast", "PixContrast", "Xie et al., CVPR 2021, arXiv:2011.10043", "a map of 4x4 or more"
     ),
+    "pixelcnn": Entry("generative.pixelcnn", "PixelCNN", "van den Oord et al., NeurIPS 2016, arXiv:1606.05328", "its own network"),
     "rotation": Entry("pretext.rotation", "Rotation", "Gidaris et al., ICLR 2018, arXiv:1803.07728"),
     "simclr": Entry("contrastive.simclr", "SimCLR", "Chen et al., ICML 2020, arXiv:2002.05709"),
     "simclr_v2": Entry("contrastive.simclr_v2", "SimCLRv2", "Chen et al., NeurIPS 2020, arXiv:2006.10029"),
@@ -134,6 +136,8 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
     cls = method_class(name)
     own = cls.recipe.backbone
     config = BackboneConfig.of(values, "backbone")
+    if OWN in cls.needs or config.name == OWN:
+        return _own_network(name, config)
     if config.name == "auto":
         config = BackboneConfig.of(merged(own, {key: value for key, value in values.items() if key != "name"}), "backbone")
     for kind in (need for need in cls.needs if need in KINDS and config.name not in KINDS[need]):
@@ -151,3 +155,15 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
     if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
         config = config.model_copy(update={"depth": VITS[config.name][1]})
     return config
+
+
+def _own_network(name: str, config: BackboneConfig) -> BackboneConfig:
+    """For a method that brings its network: nothing else is to be asked for."""
+    if OWN not in method_class(name).needs:
+        raise InputError(f"backbone.name={OWN!r} is the network that a method brings itself, and method={name!r} brings none")
+    if config.name not in ("auto", OWN):
+        raise InputError(f"method={name!r} brings its own network: backbone.name={config.name!r} would be ignored. Allowed: auto")
+    for key, value in config.model_copy(update={"name": "auto"}):
+        if value != getattr(BackboneConfig(), key):
+            raise InputError(f"backbone.{key}={value!r} would be ignored: method={name!r} brings its own network (methods.{name})")
+    return config.model_copy(update={"name": OWN})
