@@ -41,7 +41,10 @@ FITTING: dict[str, dict[str, Any]] = {
     "pix_contrast": {"views": {"size": 32}},
     "deepcluster": {"num_clusters": 12},
     "deepcluster_v2": {"num_prototypes": 12},
+    "igpt": {"palette": 12, "width": 16, "depth": 2, "heads": 2},
+    "made": {"units": 24, "num_masks": 2, "feature_masks": 2},
     "pixelcnn": {"width": 12, "depth": 2, "head_dim": 12, "levels": 16},
+    "pixelrnn": {"units": 8, "depth": 1, "head_dim": 12, "levels": 16},
     "swav": {"num_prototypes": 24, "queue_size": 32},
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from ssl_pipelines.losses.precision import full_precision
 
 LEAST_LOG_SCALE = -7.0
+SERIES_BELOW = 1e-3
 
 
 def mixture_channels(colors: int, components: int) -> int:
@@ -51,10 +54,16 @@ def logistic_mixture_log_prob(parameters: Tensor, pixels: Tensor, levels: int) -
     centered = x.unsqueeze(2) - shifted_means(means, coefficients, x)  # (B, C, K, ...)
     inverse = torch.exp(-log_scales)
     upper, lower = inverse * (centered + half), inverse * (centered - half)
-    inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-2 * half * inverse))
+    inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + _log_of_width(math.log(2 * half) - log_scales)
     level = pixels.unsqueeze(2)
     bins = torch.where(level == 0, F.logsigmoid(upper), torch.where(level == levels - 1, F.logsigmoid(-lower), inside))
     return torch.logsumexp(F.log_softmax(logits, dim=1) + bins.sum(1), dim=1)
+
+
+def _log_of_width(log_width: Tensor) -> Tensor:
+    """log(1 - exp(-d)) from log d; near 0 by its series, log d - d / 2."""
+    width = log_width.exp()
+    return torch.where(width < SERIES_BELOW, log_width - width / 2, torch.log(-torch.expm1(-width.clamp(min=SERIES_BELOW))))
 
 
 def draw_logistic_mixture(parameters: Tensor, colors: int, levels: int) -> Tensor:

@@ -129,38 +129,46 @@ class DiagonalBiLSTM(nn.Module):
 
 
 class PixelLSTM(PixelNet):
-    """A masked 7 x 7 convolution to 2 h features, then layers of h units, each widened again and added to its input."""
+    """A masked 7 x 7 convolution to 2 h features, then layers of h units, each widened again and added to its input.
+
+    Differs, with diagonals: the image has a column of zeros more on its right. The first mask hides a pixel from the features at its own
+    place, and there is no other place right of a row's last pixel: without the column the row below would hear of it nearby alone."""
 
     def __init__(self, in_channels: int, units: int, depth: int, colors: int, kind: Literal["row", "diagonal"]):
         super().__init__(in_channels, 2 * units)
         self.depth, self.out_dim = depth, 2 * units
+        self.beyond = 1 if kind == "diagonal" else 0
         self.first = PixelConv2d(in_channels, 2 * units, "A", colors, above=FIRST, side=FIRST)
         layer = RowLSTM if kind == "row" else DiagonalBiLSTM
         self.layers = nn.ModuleList(layer(2 * units, units, colors) for _ in range(depth))
         self.widen = nn.ModuleList(PixelConv2d(units, 2 * units, "B", colors) for _ in range(depth))
 
+    def widened(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, C, H, W + beyond) in [-1, 1]."""
+        return F.pad(self.normalize(images), (0, self.beyond))
+
     def hidden(self, images: Tensor) -> list[Tensor]:
-        x, found = self.first(self.normalize(images)), []
+        x, found = self.first(self.widened(images)), []
         for layer, widen in zip(self.layers, self.widen, strict=True):
             x = x + widen(layer(x))
-            found.append(x)
+            found.append(x[..., : images.shape[3]])
         return found
 
     def output(self, images: Tensor) -> Tensor:
         return self.hidden(images)[-1]
 
     def above(self, images: Tensor, i: int, memory: Any) -> Any:
+        x = self.first.row(self.widened(images), max(0, i - 1))
         if i == 0:
-            x = self.first.row(self.normalize(images), 0)
             return [layer.start(x) for layer in self.layers]  # type: ignore[operator]
-        x, states = self.first.row(self.normalize(images), i - 1), []
+        states = []
         for layer, widen, state in zip(self.layers, self.widen, memory, strict=True):
             states.append(layer.after(x, state))  # type: ignore[operator]
             x = x + widen(layer.row(x, state))  # type: ignore[operator]
         return states
 
     def row(self, images: Tensor, i: int, memory: Any) -> Tensor:
-        x = self.first.row(self.normalize(images), i)
+        x = self.first.row(self.widened(images), i)
         for layer, widen, state in zip(self.layers, self.widen, memory, strict=True):
             x = x + widen(layer.row(x, state))  # type: ignore[operator]
-        return x
+        return x[..., : images.shape[3]]

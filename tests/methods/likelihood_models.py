@@ -1,0 +1,40 @@
+"""Likelihood models so small that all images can be counted."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_pipelines.methods.base import Parts
+from ssl_pipelines.methods.likelihood import LikelihoodMethod
+from ssl_pipelines.methods.registry import method_class
+from ssl_pipelines.networks.identity import Identity
+
+
+def tiny(name: str, size: int, channels: int, seed: int = 0, **config: Any) -> LikelihoodMethod:
+    """A fresh model for images of size x size pixels, in float64, with weights large enough to matter."""
+    torch.manual_seed(seed)
+    cls = method_class(name)
+    method = cls(cls.Config(**config), Parts(lambda **_: Identity(channels), 10, size, 4))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    assert isinstance(method, LikelihoodMethod)
+    return method.double().eval()
+
+
+def all_images(size: int, channels: int, levels: int) -> Tensor:
+    """(levels ^ (channels size size), channels, size, size) in [0, 1]."""
+    every = torch.tensor(list(itertools.product(range(levels), repeat=channels * size * size)))
+    return every.view(-1, channels, size, size).double() / (levels - 1)
+
+
+def frequencies(drawn: Tensor, every: Tensor) -> Tensor:
+    """The share of each row of `every` among the rows of `drawn`, both (n, D) of integers."""
+    base = int(max(drawn.max(), every.max())) + 1
+    weights = base ** torch.arange(every.shape[1])
+    counts = torch.bincount((drawn * weights).sum(1), minlength=base ** every.shape[1])
+    return counts[(every * weights).sum(1)].double() / len(drawn)
