@@ -22,7 +22,7 @@ def tiny(name: str, size: int, channels: int, seed: int = 0, **config: Any) -> L
     method = cls(cls.Config(**config), Parts(**facts))
     with torch.no_grad():
         for parameter in method.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
+            parameter.add_(torch.randn_like(parameter) * 0.5)
     assert isinstance(method, LikelihoodMethod)
     return method.double().eval()
 
@@ -33,9 +33,17 @@ def all_images(size: int, channels: int, levels: int) -> Tensor:
     return every.view(-1, channels, size, size).double() / (levels - 1)
 
 
-def frequencies(drawn: Tensor, every: Tensor) -> Tensor:
-    """The share of each row of `every` among the rows of `drawn`, both (n, D) of integers."""
+def misfit(drawn: Tensor, every: Tensor, p: Tensor) -> float:
+    """Chi-square of the rows `drawn` (n, D) against probabilities p of the rows `every`, both of integers, in standard deviations from
+    what chance gives: (chi2 - freedom) / sqrt(2 freedom). Rare rows are counted together."""
     base = int(max(drawn.max(), every.max())) + 1
     weights = base ** torch.arange(every.shape[1])
-    counts = torch.bincount((drawn * weights).sum(1), minlength=base ** every.shape[1])
-    return counts[(every * weights).sum(1)].double() / len(drawn)
+    counts = torch.bincount((drawn * weights).sum(1), minlength=base ** every.shape[1])[(every * weights).sum(1)].double()
+    assert counts.sum() == len(drawn), "every draw is among the rows"
+    expected = p.double() * len(drawn)
+    rare = expected < 8
+    assert not counts[expected == 0].any()
+    counts, expected = (torch.cat([values[~rare], values[rare].sum().view(1)]) for values in (counts, expected))
+    counts, expected = counts[expected > 0], expected[expected > 0]
+    freedom = len(counts) - 1
+    return float((((counts - expected) ** 2 / expected).sum() - freedom) / (2 * freedom) ** 0.5)

@@ -12,7 +12,7 @@ from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.registry import method_config
-from tests.methods.likelihood_models import all_images, frequencies, tiny
+from tests.methods.likelihood_models import all_images, misfit, tiny
 
 FORMS = pytest.mark.parametrize(
     "form",
@@ -83,15 +83,15 @@ def test_steps_go_through_the_mask_sets_in_turn(digits):
 
 def test_draws_follow_the_likelihood():
     method = model(size=2, num_masks=2)
-    every, n, parts = all_images(2, 1, 2), 1500, 4
+    every = all_images(2, 1, 2)
     torch.manual_seed(0)
-    drawn = torch.cat([method.sample(n) for _ in range(parts)])
-    with torch.no_grad():  # a call's samples share a mask set, so what they follow is that set's distribution
-        each = torch.stack([method.log_prob(method.quantized(every), k).exp() for k in range(2)])
-    for part in ((drawn + 1) / 2).long().split(n):
-        share = frequencies(part, every.flatten(1).long())
-        near = ((share - each).abs() < 4.5 * (each * (1 - each) / n).sqrt() + 1e-3).all(1)
-        assert near.any()
+    drawn = [((method.sample(1500) + 1) / 2).long() for _ in range(6)]
+    with torch.no_grad():
+        each = [method.log_prob(method.quantized(every), k).exp() for k in range(2)]
+    rows = method.encoder.flat(every).add(1).div(2).long()
+    fits = [[misfit(part, rows, p) < 4 for p in each] for part in drawn]  # a call's samples share a mask set
+    assert all(sum(fit) == 1 for fit in fits)
+    assert len({fit.index(True) for fit in fits}) == 2
 
 
 def test_binary_digits_cost_one_bit_at_first_and_less_when_trained(digits):
@@ -103,7 +103,7 @@ def test_binary_digits_cost_one_bit_at_first_and_less_when_trained(digits):
         loop.run_step(step)
     images = loop.feed.batches(0, 8)[0].views["global"][0]
     bits = -loop.method.log_likelihood(images).mean().item() / 256 / math.log(2)
-    assert bits < 0.55
+    assert bits < 0.8
 
 
 def test_pictures(photos):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ssl_pipelines.losses.logistic_mixture import draw_logistic_mixture, logistic_mixture_log_prob, mixture_channels
@@ -24,7 +24,13 @@ SHOWN = 8  # images
 class PixelModelConfig(LevelsConfig):
     output: Literal["softmax", "logistic_mixture"] = "softmax"
     components: int = Field(default=10, ge=1, le=64)  # of the mixture
-    head_dim: int = Field(default=64, ge=8, le=4096)  # between the network and the softmax
+    head_dim: int = Field(default=64, ge=8, le=4096)  # between the network and the numbers of a pixel's distribution
+
+    @model_validator(mode="after")
+    def _components_are_used(self) -> Self:
+        if self.output == "softmax" and self.components != type(self).model_fields["components"].default:
+            raise ValueError(f"components={self.components} is the mixture's; with output=softmax it would be ignored")
+        return self
 
 
 class PixelModel(LikelihoodMethod):
@@ -42,10 +48,9 @@ class PixelModel(LikelihoodMethod):
 
     def build_head(self, dim: int) -> nn.Sequential:
         """From the network's last map to the numbers of each pixel's distribution."""
-        if self.config.output == "logistic_mixture":
-            return nn.Sequential(nn.ReLU(), nn.Conv2d(dim, mixture_channels(self.channels, self.config.components), 1))
-        units, out = self.config.head_dim, self.channels * self.config.levels
-        first, last = PixelConv2d(dim, units, "B", self.colors), PixelConv2d(units, out, "B", self.colors)
+        mixture = mixture_channels(self.channels, self.config.components)
+        out = mixture if self.config.output == "logistic_mixture" else self.channels * self.config.levels
+        first, last = (PixelConv2d(a, b, "B", self.colors) for a, b in ((dim, self.config.head_dim), (self.config.head_dim, out)))
         return nn.Sequential(nn.ReLU(), first, nn.ReLU(), last)
 
     def pixels(self, images: Tensor) -> Tensor:

@@ -56,12 +56,14 @@ class ImageGPT(Encoder):
     first) or not (what is masked is given as zeros). h^l is what enters block l, h^depth what leaves the last one."""
 
     palette: Tensor  # (K, C) in [-1, 1]
+    learnt: Tensor  # () bool: the palette is that of images, no gray ramp
 
     def __init__(self, in_channels: int, dim: int, depth: int, heads: int, num_places: int, colors: int, *, causal: bool):
         super().__init__(in_channels, dim)
         self.set_statistics([0.5] * in_channels, [0.5] * in_channels)  # [0, 1] to [-1, 1]
         self.depth, self.causal = depth, causal
         self.register_buffer("palette", torch.linspace(-1, 1, colors).unsqueeze(1).repeat(1, in_channels))
+        self.register_buffer("learnt", torch.zeros((), dtype=torch.bool))
         self.embedding = nn.Embedding(colors, dim)
         self.positions = nn.Parameter(torch.empty(num_places, dim))
         if causal:

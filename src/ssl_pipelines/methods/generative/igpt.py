@@ -67,13 +67,16 @@ class IGPT(LikelihoodMethod):
         nn.init.zeros_(self.head.weight)
 
     def prepare(self, images: Tensor) -> None:
-        """The palette: k-means over pixels of the sample at the network's size, colors on [-1, 1]."""
+        """The palette: k-means over pixels of the sample at the network's size, colors on [-1, 1]. One that came with weights stays."""
+        if self.encoder.learnt:
+            return
         pixels = (
             self.encoder.normalize(plain_view(images.to(self.encoder.mean.device), self.image_size)).movedim(1, 3).flatten(0, 2)
         )
         random = torch.Generator().manual_seed(0)
         drawn = torch.randperm(len(pixels), generator=random)[:PALETTE_PIXELS].to(pixels.device)
         self.encoder.palette.copy_(kmeans(pixels[drawn], self.config.palette, PALETTE_ITERATIONS, random)[0])
+        self.encoder.learnt.fill_(True)
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
         tokens = self.encoder.tokens(batch.views["global"][0])

@@ -3,7 +3,8 @@
 Row LSTM: rows from top to bottom, a triangle of context above each pixel, by design. Diagonal BiLSTM: diagonals from both upper corners,
 the whole context. A softmax over 256 levels a channel, R before G before B; the likelihood is exact: bits per dimension are a score.
 What is evaluated is the mean over places of a layer; by default of the middle one. The paper claims no representation.
-Differs: 16 px, 3 layers of 32 units and Adam, for a short run, where the paper has 12 layers of 128 and RMSProp at 32 px.
+Differs: 16 px, 3 layers of 32 units and Adam, for a short run, where the paper has 12 layers of 128 and RMSProp at 32 px; diagonals cross
+one column of zeros beyond the right border, without which a row's last pixel stays unseen by most of the row below; the mixture by option.
 """
 
 from __future__ import annotations
