@@ -8,10 +8,12 @@ import math
 import pytest
 import torch
 
-from small_runs import small_config, small_loop
+from small_runs import runtime, small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.registry import method_config
+from ssl_pipelines.training.model import load_method
+from ssl_pipelines.training.pretrain import pretrain
 from tests.methods.likelihood_models import misfit, tiny
 
 CLOCK = Clock(0, 8, 0)
@@ -145,3 +147,16 @@ def test_what_cannot_work_is_refused():
         with pytest.raises(InputError, match=message):
             method_config("igpt", block)
     assert method_config("igpt", {"objective": "bert", "mask_fraction": 0.3}).mask_fraction == 0.3
+
+
+def test_a_training_learns_its_palette_first_and_leaves_pictures(photos, tmp_path):
+    """From many images, not from the first batch; and a training that starts from it keeps it."""
+    config = small_config("igpt", pretrain={"images_seen": 32})
+    pretrain(config, runtime(), photos, tmp_path / "first")
+    first = load_method(tmp_path / "first" / "final")
+    assert first.encoder.learnt
+    assert first.encoder.palette.std(1).max() > 0.05
+    assert {"samples.png", "completions.png"} <= {path.name for path in (tmp_path / "first" / "pictures").iterdir()}
+    again = small_config("igpt", pretrain={"images_seen": 32, "init_from": str(tmp_path / "first" / "final")})
+    pretrain(again.model_copy(update={"seed": 9}), runtime(), photos, tmp_path / "second")
+    assert torch.equal(load_method(tmp_path / "second" / "final").encoder.palette, first.encoder.palette)

@@ -74,7 +74,7 @@ def test_one_output_is_a_row_of_all():
     net = network(levels=4)
     x = torch.randn(5, 9).double()
     for k in range(3):
-        whole, hidden = net.logits(x, k), net.hidden(x, k)[-1]
+        whole, hidden = net.logits(x, k), net.hidden(x, net.masked(k))[-1]
         for d in range(9):
             torch.testing.assert_close(net.logits_of(x, k, hidden, d), whole[:, d])
 
@@ -86,5 +86,5 @@ def test_features_are_means_over_mask_sets():
     assert list(stages) == ["hidden1", "hidden2"]
     x = images.flatten(1) * 2 - 1
     for n, layer in enumerate(stages.values()):
-        torch.testing.assert_close(layer, (net.hidden(x, 0)[n] + net.hidden(x, 1)[n]) / 2)
+        torch.testing.assert_close(layer, (net.hidden(x, net.masked(0))[n] + net.hidden(x, net.masked(1))[n]) / 2)
     torch.testing.assert_close(net(images), stages["hidden2"])

@@ -52,19 +52,25 @@ class MaskedMLP(Encoder):
         """(B, C, H, W) in [0, 1] -> (B, D) in [-1, 1], the channels of a pixel side by side."""
         return self.normalize(images).movedim(1, 3).flatten(1)
 
-    def hidden(self, x: Tensor, k: int) -> list[Tensor]:
-        """(B, D) -> each hidden layer (B, units) by mask set k."""
+    def masked(self, k: int) -> list[Tensor]:
+        """The hidden layers' weights by mask set k: a unit reads the places, or units, that know no more than it may."""
         before, found = self.orders[k], []
         for layer, known in zip(self.hidden_layers, self.known[k], strict=True):
-            x = F.relu(F.linear(x, layer.weight * (before <= known.unsqueeze(1)), layer.bias))  # type: ignore[operator]
+            found.append(layer.weight * (before <= known.unsqueeze(1)))  # type: ignore[operator]
             before = known
-            found.append(x)
+        return found
+
+    def hidden(self, x: Tensor, weights: list[Tensor]) -> list[Tensor]:
+        """(B, D), what `masked` gave -> each hidden layer (B, units)."""
+        found: list[Tensor] = []
+        for layer, weight in zip(self.hidden_layers, weights, strict=True):
+            found.append(F.relu(F.linear(found[-1] if found else x, weight, layer.bias)))  # type: ignore[arg-type]
         return found
 
     def logits(self, x: Tensor, k: int) -> Tensor:
         """(B, D) -> (B, D, K - 1)."""
         place = self.orders[k].repeat_interleave(self.levels - 1).unsqueeze(1)
-        made = F.linear(self.hidden(x, k)[-1], self.last.weight * (self.known[k, -1] < place), self.last.bias)
+        made = F.linear(self.hidden(x, self.masked(k))[-1], self.last.weight * (self.known[k, -1] < place), self.last.bias)
         if self.direct is not None:
             made = made + F.linear(x, self.direct.weight * (self.orders[k] < place))
         return made.unflatten(1, (-1, self.levels - 1))
@@ -77,7 +83,7 @@ class MaskedMLP(Encoder):
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         x = self.flat(images)
-        by_mask = [self.hidden(x, k) for k in range(self.feature_masks)]
+        by_mask = [self.hidden(x, self.masked(k)) for k in range(self.feature_masks)]
         return {f"hidden{n}": torch.stack(layer).mean(0) for n, layer in enumerate(zip(*by_mask, strict=True), start=1)}
 
     def map(self, images: Tensor) -> Tensor:

@@ -113,8 +113,9 @@ class MADE(LikelihoodMethod):
         """-> (n, D) in [-1, 1], input after input in the order of a mask set that is drawn first."""
         k, top = int(torch.randint(self.config.num_masks, ())), self.config.levels - 1
         x = self.encoder.last.weight.new_zeros(n, self.encoder.orders.shape[1])
+        weights = self.encoder.masked(k)
         for d in self.encoder.orders[k].argsort().tolist():
-            logits = F.pad(self.encoder.logits_of(x, k, self.encoder.hidden(x, k)[-1], d), (1, 0))
+            logits = F.pad(self.encoder.logits_of(x, k, self.encoder.hidden(x, weights)[-1], d), (1, 0))
             x[:, d] = torch.distributions.Categorical(logits=logits).sample().to(x) * 2 / top - 1
         return x
 
