@@ -20,6 +20,7 @@ from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.networks.config import VITS
+from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.loop import Loop
@@ -41,13 +42,18 @@ FITTING: dict[str, dict[str, Any]] = {
     "pix_contrast": {"views": {"size": 32}},
     "deepcluster": {"num_clusters": 12},
     "deepcluster_v2": {"num_prototypes": 12},
+    "igpt": {"palette": 12, "width": 16, "depth": 2, "heads": 2},
+    "made": {"units": 24, "num_masks": 2, "feature_masks": 2},
+    "pixelcnn": {"width": 12, "depth": 2, "head_dim": 12, "levels": 16},
+    "pixelrnn": {"units": 8, "depth": 1, "head_dim": 12, "levels": 16},
     "swav": {"num_prototypes": 24, "queue_size": 32},
 }
 
 
 def small_config(name: str, **changes: Any) -> RunConfig:
     """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
-    thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
+    own = method_class(name).recipe.backbone.name
+    thin = {"depth": 2} if own in VITS else {} if own == OWN else {"width": 0.25}
     values: dict[str, Any] = {
         "method": name,
         "methods": {name: FITTING.get(name, {})},
