@@ -74,7 +74,7 @@ class Colorization(Method):
     def loss(self, batch: Batch, clock: Clock) -> Output:
         lightness, ab = rgb_to_lab(batch.views["global"][0]).split([1, 2], dim=1)
         logits = self.head(self.encoder.map(lightness))  # (B, Q, h, w)
-        target = F.adaptive_avg_pool2d(ab, logits.shape[2:])
+        target = F.adaptive_avg_pool2d(ab, logits.shape[-1])
         bins, codes = soft_codes(target, self.bins, self.config.neighbors, self.config.sigma)
         counted = (ab.abs() > self.config.gray_threshold).flatten(1).any(1)  # (B,)
         loss = color_loss(logits, bins, codes, self.class_weights, counted)

@@ -65,7 +65,7 @@ class SplitBrain(Method):
     def loss(self, batch: Batch, clock: Clock) -> Output:
         seen = split(batch.views["global"][0])
         to_color, to_lightness = self.predict(seen)
-        lightness, ab = (F.adaptive_avg_pool2d(x, (to_color.shape[2], to_color.shape[3])) for x in seen)
+        lightness, ab = (F.adaptive_avg_pool2d(x, to_color.shape[-1]) for x in seen)
         color = soft_codes(ab, self.bins, 1, 1.0)[0][:, 0]  # (B, h, w), the nearest bin
         color_loss = F.cross_entropy(to_color, color)
         lightness_loss = F.cross_entropy(to_lightness, lightness_bins(lightness[:, 0]))
