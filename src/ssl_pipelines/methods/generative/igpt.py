@@ -57,7 +57,7 @@ class IGPT(LikelihoodMethod):
     config: Config
     encoder: ImageGPT
     unit = "bits_per_token"
-    recipe = own_recipe(3e-3, 16, betas=(0.9, 0.95))
+    recipe = own_recipe(2e-3, 16, betas=(0.9, 0.95))
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
