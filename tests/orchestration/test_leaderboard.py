@@ -362,8 +362,8 @@ def test_the_budgets_of_the_project():
     assert gpu.tree("simclr", "x", {})["pretrain"] == {"epochs": 200}
     assert (gpu.backbone("simclr")["name"], gpu.backbone("mae")["name"]) == ("resnet18", "vit_tiny")
     assert budgets.DONORS == {"resnet": "simclr", "vit": "mae"}
-    assert cpu.tree("pixelcnn", "x", {})["pretrain"] == {"images_seen": 10_000}
-    assert "igpt, pixelcnn and pixelrnn, which predict every pixel, draw 10,000 images" in cpu.protocol
+    assert cpu.tree("pixelrnn", "x", {})["pretrain"] == cpu.tree("igpt", "x", {})["pretrain"] == {"images_seen": 10_000}
+    assert "igpt and pixelrnn, which go from pixel to pixel, draw 10,000 images" in cpu.protocol
     assert cpu.tree("made", "x", {})["pretrain"] == {"images_seen": 60_000}
     assert gpu.tree("pixelcnn", "x", {}) == {
         "method": "pixelcnn",
@@ -371,7 +371,7 @@ def test_the_budgets_of_the_project():
         "pretrain": {"epochs": 200},
         "seed": 0,
     } | {"dataset": dict(gpu.dataset) | {"root": "x"}}
-    assert cpu.drawing(600).tree("pixelcnn", "x", {})["pretrain"] == {"images_seen": 600}
+    assert cpu.drawing(600).tree("pixelrnn", "x", {})["pretrain"] == {"images_seen": 600}
     trial = cpu.drawing(600)
     assert (trial.pretrain, trial.name) == ({"images_seen": 600}, "cpu")
 

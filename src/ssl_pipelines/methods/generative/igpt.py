@@ -6,7 +6,7 @@ Colors are the nearest of a palette, by k-means over pixels of training images. 
 -log p over places. "bert": each place is hidden with probability 0.15, zeros in place of its color, and the hidden ones are predicted:
 the mean over them in each image, then over images, as the authors' code has it. What is evaluated is the mean over places after the norm
 of a middle block; BERT features, too, come from masked inputs, averaged over a few fixed masks.
-Differs: 16 px, 128 colors and 6 blocks of width 128, for a short run, where the paper has 32 px or more, 512 colors and 24 blocks of 512;
+Differs: 16 px, 128 colors and 6 blocks of width 96, for a short run, where the paper has 32 px or more, 512 colors and 24 blocks of 512;
 fine-tuning reads the last block's mean, without the generative loss beside it.
 """
 
@@ -40,7 +40,7 @@ class IGPT(LikelihoodMethod):
         objective: Literal["autoregressive", "bert"] = "autoregressive"
         mask_fraction: float = Field(default=0.15, gt=0, lt=1)  # bert
         palette: int = Field(default=128, ge=2, le=4096)  # colors
-        width: int = Field(default=128, ge=8, le=2048)
+        width: int = Field(default=96, ge=8, le=2048)
         depth: int = Field(default=6, ge=1, le=48)
         heads: Literal[1, 2, 4, 8, 16] = 4
 
@@ -57,7 +57,7 @@ class IGPT(LikelihoodMethod):
     config: Config
     encoder: ImageGPT
     unit = "bits_per_token"
-    recipe = own_recipe(3e-3, 32, betas=(0.9, 0.95))
+    recipe = own_recipe(2e-3, 16, betas=(0.9, 0.95))
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
