@@ -62,7 +62,7 @@ def test_the_loss_is_cross_entropy_at_hidden_places_alone(ready):
     [images] = batch.views["global"]
     with torch.no_grad():
         vectors = method.encoder.embed(images)  # without positions
-        vectors[torch.tensor(mask)] = method.mask_token.vector[0, 0]
+        vectors[torch.tensor(mask)] = method.mask_token.vector
         hidden = method.encoder.encode_tokens(vectors)[-1]
         logits = method.head(hidden).double().numpy()
     costs, right = [], 0

@@ -71,7 +71,7 @@ def test_the_loss_is_what_the_paper_says_of_the_two_networks(digits):
     large = [views["first"][0], views["second"][0]]
     with torch.no_grad():
         for x, mask in zip(large, masks, strict=True):
-            tokens = method.encoder.encode_tokens(method.mask_token(method.encoder, x, mask))[-1]
+            tokens = method.encoded(x, mask)
             student.append(method.head(tokens[:, 0]).numpy())
             student_patches.append(method.head(tokens[:, 1:].reshape(-1, 192)).view(16, 16, -1).numpy())
             tokens = method.teacher.encode_tokens(method.teacher.embed(x))[-1]
