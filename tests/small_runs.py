@@ -17,8 +17,10 @@ from ssl_pipelines.distributed import all_reduce_mean, average_gradients
 from ssl_pipelines.methods.base import Clock, Method
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.config import deep_merge
+from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.networks.config import VITS
+from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.loop import Loop
@@ -40,13 +42,18 @@ FITTING: dict[str, dict[str, Any]] = {
     "pix_contrast": {"views": {"size": 32}},
     "deepcluster": {"num_clusters": 12},
     "deepcluster_v2": {"num_prototypes": 12},
+    "igpt": {"palette": 12, "width": 16, "depth": 2, "heads": 2},
+    "made": {"units": 24, "num_masks": 2, "feature_masks": 2},
+    "pixelcnn": {"width": 12, "depth": 2, "head_dim": 12, "levels": 16},
+    "pixelrnn": {"units": 8, "depth": 1, "head_dim": 12, "levels": 16},
     "swav": {"num_prototypes": 24, "queue_size": 32},
 }
 
 
 def small_config(name: str, **changes: Any) -> RunConfig:
     """The method `name` as its recipe has it, with a thin encoder and 8 steps of 16 images; changes as parameter blocks."""
-    thin = {"depth": 2} if method_class(name).recipe.backbone.name in VITS else {"width": 0.25}
+    own = method_class(name).recipe.backbone.name
+    thin = {"depth": 2} if own in VITS else {} if own == OWN else {"width": 0.25}
     values: dict[str, Any] = {
         "method": name,
         "methods": {name: FITTING.get(name, {})},
@@ -67,15 +74,18 @@ def runtime(**changes: Any) -> RuntimeConfig:
 
 
 def small_method(config: RunConfig, store: Store, seed: int = 3) -> Method:
-    upstream = {key: small_upstream(config, store) for key in method_class(config.method).upstream}
+    upstream = {key: small_upstream(config, store, key) for key in method_class(config.method).upstream}
     if upstream:
         own = method_class(config.method).fitted(config.method_config, upstream)
         config = config.model_copy(update={"method_config": own})
     return build_method(config, data_facts(store), seed, upstream)
 
 
-def small_upstream(config: RunConfig, store: Store) -> nn.Module:
-    """An untrained teacher of the same backbone, as `load_upstream` would give it."""
+def small_upstream(config: RunConfig, store: Store, name: str) -> nn.Module:
+    """An untrained teacher of the same backbone (or what would be trained first), as `load_upstream` would give it."""
+    first = trained_first(method_class(config.method)).get(name)
+    if first is not None:
+        return build_method(small_config(first), data_facts(store), 8).requires_grad_(False).eval()
     own = {"name": config.backbone.name, "width": config.backbone.width, "depth": config.backbone.depth}
     wanted = {key: value for key, value in own.items() if value is not None}
     teacher: nn.Module = build_method(small_config("simclr", backbone=wanted), data_facts(store), 8)

@@ -11,9 +11,10 @@ import torch
 from projects import ROOT
 from small_runs import method_names, on_ranks, small_config, small_loop
 from ssl_pipelines.distributed import all_reduce_mean, average_gradients
-from ssl_pipelines.methods.base import Clock
+from ssl_pipelines.methods.base import Clock, Method
 from ssl_pipelines.methods.registry import TABLE, method_class, module_of
 from ssl_pipelines.networks.norm import BatchNorm
+from ssl_pipelines.reporting.captions import CAPTIONS
 from ssl_pipelines.views import Batch
 
 METHODS = pytest.mark.parametrize("name", method_names())
@@ -156,6 +157,18 @@ def test_two_ranks_remember_what_one_process_remembers(name, store, tmp_path):
             torch.testing.assert_close(ours[key], value, rtol=1e-5, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
 
 
+@pytest.mark.parametrize("name", [name for name in method_names() if method_class(name).pictures is not Method.pictures])
+def test_pictures_are_rows_of_images_whose_columns_are_explained(name, store):
+    loop, batch = ready(name, store)
+    with torch.no_grad():
+        found = loop.method.eval().pictures(batch)
+    for key, images in found.items():
+        assert len(images) % 8 == 0, key
+        assert images.shape[1] in (1, 3), key
+        assert 0 <= images.min() <= images.max() <= 1, key
+        assert key in CAPTIONS or f"{name}/{key}" in CAPTIONS, key
+
+
 def test_method_files_import_each_other_only_to_subclass():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [alone] = [contract for contract in contracts if contract["name"] == "method files stand alone"]
@@ -171,6 +184,6 @@ def test_a_row_of_the_table_can_be_read(name):
     import sys
 
     text = sys.modules[module_of(name)].__doc__ or ""
-    assert "arXiv" in text
-    assert TABLE[name].paper.rsplit("arXiv:", 1)[1] in text, "the table and the file name the same paper"
+    paper = TABLE[name].paper
+    assert paper.rsplit("arXiv:" if "arXiv:" in paper else ", ", 1)[1] in text, "the table and the file name the same paper"
     assert cls.Config.model_fields["name"].default == name

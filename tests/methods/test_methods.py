@@ -57,6 +57,20 @@ def test_rotation_is_solved_by_a_network_that_sees_the_corner(digits):
     assert output.metrics["accuracy"].item() == 1
 
 
+def test_rotation_pictures_turn_each_image_back_by_what_is_predicted(digits):
+    """A network that is right about two angles and takes the others for 0."""
+    method, batch = ready("rotation", digits)
+    images = batch.views["global"][0]
+    guess = torch.nn.functional.one_hot(torch.tensor([0, 0, 2, 0]).repeat_interleave(8), 4)
+    method.encoder, method.classifier = torch.nn.Identity(), torch.nn.Identity()
+    method.classifier.register_forward_hook(lambda module, inputs, output: guess)
+    rows = method.pictures(batch)["rotations"].unflatten(0, (8, 8))
+    for row, image in zip(rows, images, strict=False):
+        for k in range(4):
+            assert torch.equal(row[k], torch.rot90(image, k, (1, 2)))
+            assert torch.equal(row[4 + k], image if k in (0, 2) else torch.rot90(image, k, (1, 2)))
+
+
 def test_random_masking_hides_what_it_says_and_restores_the_order():
     noise = torch.rand(5, 16, generator=torch.Generator().manual_seed(0))
     visible, restore, mask = random_masking(noise, 4)

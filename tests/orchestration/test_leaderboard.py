@@ -296,8 +296,35 @@ def test_a_method_may_stand_on_a_finished_row(small):
     assert found.reason == "it stands on a run of simclr, which has none: collapsed"
 
 
+def test_a_method_may_stand_on_one_that_has_no_rank(small, caplog):
+    """dvae is trained for beit alone, at the same budget: a model, no row."""
+    assert donors("beit") == {"tokenizer": "dvae"}
+    row = small.run("beit")["beit"]
+    assert row.verdict in ("learns", "miss")
+    assert small.made == ["dvae", "beit"]
+    assert not row_file(small.docs, "cpu", "dvae").exists()
+    assert "dvae" not in small.listed()
+    [made] = (small.work / "cpu").glob("beit-*")
+    stood_on = json.loads((made / "training/final/config.json").read_text())["upstream"]["tokenizer"]
+    assert (stood_on["method"], stood_on["images_seen"]) == ("dvae", 64)
+    small.run("beit", redo=True)
+    assert small.made == ["beit"], "the tokenizer stands"
+
+    def fail(job: Job) -> None:
+        if job.method == "dvae":
+            raise Stopped("collapsed")
+
+    small.before = fail
+    [tokenizer] = (small.work / "cpu").glob("dvae-*")
+    shutil.rmtree(tokenizer)
+    found = small.run("beit", redo=True)["beit"]
+    assert (found.verdict, found.reason) == ("bug", "it stands on a run of dvae, which has none: collapsed")
+    with pytest.raises(InputError, match="method='dvae' has no place here: it makes the codes that beit predicts"):
+        check_method("dvae")
+
+
 def test_a_teacher_that_saw_labels_gives_no_rank():
-    assert set(TABLE) - set(all_methods()) == {"simclr_v2_distill"}
+    assert set(TABLE) - set(all_methods()) == {"simclr_v2_distill", "dvae"}
     with pytest.raises(InputError, match="'simclr_v2_distill' has no place"):
         check_method("simclr_v2_distill")
 
@@ -335,6 +362,16 @@ def test_the_budgets_of_the_project():
     assert gpu.tree("simclr", "x", {})["pretrain"] == {"epochs": 200}
     assert (gpu.backbone("simclr")["name"], gpu.backbone("mae")["name"]) == ("resnet18", "vit_tiny")
     assert budgets.DONORS == {"resnet": "simclr", "vit": "mae"}
+    assert cpu.tree("pixelrnn", "x", {})["pretrain"] == cpu.tree("igpt", "x", {})["pretrain"] == {"images_seen": 10_000}
+    assert "igpt and pixelrnn, which go from pixel to pixel, draw 10,000 images" in cpu.protocol
+    assert cpu.tree("made", "x", {})["pretrain"] == {"images_seen": 60_000}
+    assert gpu.tree("pixelcnn", "x", {}) == {
+        "method": "pixelcnn",
+        "backbone": {"name": "auto"},
+        "pretrain": {"epochs": 200},
+        "seed": 0,
+    } | {"dataset": dict(gpu.dataset) | {"root": "x"}}
+    assert cpu.drawing(600).tree("pixelrnn", "x", {})["pretrain"] == {"images_seen": 600}
     trial = cpu.drawing(600)
     assert (trial.pretrain, trial.name) == ({"images_seen": 600}, "cpu")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.reporting import theme
+from ssl_pipelines.reporting.captions import CAPTIONS
 from ssl_pipelines.reporting.config import ReportConfig
 from ssl_pipelines.reporting.inputs import Model
 from ssl_pipelines.reporting.pictures import png
@@ -161,6 +163,22 @@ def test_without_features_pictures_or_provenance_the_rest_stands(tmp_path: Path)
     ]:
         assert words in said
     assert "learns" in said
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_each_picture_says_what_its_columns_are(tmp_path: Path) -> None:
+    """By the method, else by the name alone, else it is called by its name."""
+    place = make_inputs(tmp_path)
+    config = json.loads((place.model / "config.json").read_text())
+    config["parameters"]["method"] = "mp3"
+    (place.model / "config.json").write_text(json.dumps(config))
+    for name in ("positions", "solved_puzzles"):
+        shutil.copy(place.model / "pictures" / "views.png", place.model / "pictures" / f"{name}.png")
+    found = {figure.name: figure.caption for figure in model_pictures(Model(place.model))}
+    assert found == {"views": CAPTIONS["views"], "positions": CAPTIONS["mp3/positions"], "solved_puzzles": "solved puzzles"}
+    made(place)
+    said = " ".join(Page(place.out / "report.html").text.split())
+    assert all(caption in said for caption in found.values())
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -111,10 +111,18 @@ def resolve(**pretrain_block) -> RunConfig:
 def test_names_are_checked_before_anything_is_read():
     with pytest.raises(InputError, match=r"method='clusterfit' stands on an earlier run: give pretrain\.upstream\.teacher="):
         resolve()
+    assert resolve(method="beit").pretrain.upstream == {}, "the pretrain room trains it first"
     with pytest.raises(InputError, match=r"pretrain\.upstream\.techer='x' would be ignored\. Allowed: teacher"):
         resolve(upstream={"techer": "x"})
     with pytest.raises(InputError, match=r"would be ignored\. method='simclr' stands on no earlier run"):
         resolve(method="simclr", upstream={"teacher": "x"})
+
+
+def test_the_core_alone_trains_nothing_first(digits, tmp_path):
+    config = small_config("beit")
+    config = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"upstream": {}})})
+    with pytest.raises(InputError, match=r"method='beit' stands on an earlier run: give pretrain\.upstream\.tokenizer="):
+        pretrain(config, runtime(), digits, tmp_path)
 
 
 def test_what_does_not_fit_is_refused_in_one_line(digits, teacher, tmp_path):

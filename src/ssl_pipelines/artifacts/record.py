@@ -35,6 +35,11 @@ class Record:
         """Digest of parameters and inputs: equal recipes make equal artifacts."""
         return digest({"parameters": self.parameters, "inputs": self.inputs})
 
+    @property
+    def meaning(self) -> str:
+        """Digest of the code without docstrings."""
+        return digest({path: bare for path, (bare, _) in self.code.items()})
+
     def write(self, path: Path) -> None:
         body = {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint or self.recipe}
         write_json(path, body | {"inputs": self.inputs, "parameters": self.parameters, "code": self.code})

@@ -16,6 +16,7 @@ from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import ExtractConfig
+from ssl_pipelines.evaluation.likelihood import likelihood_scores, write_likelihood
 from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, SPLITS, TRAINED
 from ssl_pipelines.methods.base import Method
@@ -29,7 +30,8 @@ RAW_SIDE = 32  # raw pixels are area-resized to this side at most
 
 
 def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int, runtime: RuntimeConfig, out: Path) -> None:
-    """Writes trained/, random_init/<i>/, raw_pixels/ and stages.json into the existing folder `out`, for every split of the store.
+    """Writes trained/, random_init/<i>/, raw_pixels/ and stages.json into the existing folder `out`, for every split of the store;
+    likelihood.json where the method has one.
 
     Memory: one batch, whatever the number of images. Initialization i has the weights of seed + i."""
     opened, device = Store.open(store), set_up(runtime)
@@ -37,8 +39,10 @@ def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int,
     with progress("extract_features", total, "images") as advance:
         method = load_method(model).to(device)
         dims = _write(out / TRAINED, opened, config.batch_size, _embedder(method, device), advance)
+        write_likelihood(out, likelihood_scores(method, opened, seed))
         for i in range(config.random_init_seeds):
             fresh = random_method(model, seed + i).to(device)
+            prepare(fresh, opened, seed + i)
             set_statistics(fresh, opened, config.batch_size, seed + i, device)
             _write(out / RANDOM_INIT / str(i), opened, config.batch_size, _embedder(fresh, device), advance)
         raw = _write(out / RAW_PIXELS, opened, config.batch_size, raw_pixels, advance)
@@ -50,6 +54,13 @@ def raw_pixels(images: Tensor) -> dict[str, Tensor]:
     pixels = images.permute(0, 3, 1, 2).float() / 255
     side = min(RAW_SIDE, pixels.shape[-1])
     return {PIXELS: F.interpolate(pixels, size=(side, side), mode="area").flatten(1)}
+
+
+@torch.no_grad()
+def prepare(method: Method, store: Store, seed: int) -> None:
+    """What a fresh method learns of the images before its first step (a palette), as in pretraining."""
+    if type(method).prepare is not Method.prepare:
+        method.prepare(torch.from_numpy(store.gather(_drawn(store, seed)).fields["image"]))
 
 
 @torch.no_grad()
@@ -66,15 +77,18 @@ def set_statistics(method: Method, store: Store, batch_size: int, seed: int, dev
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
         norm.train()
-    ids = store.ids("train")
-    ids = ids if len(ids) else store.pretraining_ids()
-    drawn = np.sort(generator(seed, "evaluation/statistics").permutation(ids)[:STATISTICS_IMAGES])
-    for images in _batches(store, drawn, batch_size):
+    for images in _batches(store, _drawn(store, seed), batch_size):
         if len(images) > 1:
             method.stages(plain_view(images.to(device), method.image_size))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     method.eval()
+
+
+def _drawn(store: Store, seed: int) -> NDArray[np.int64]:
+    ids = store.ids("train")
+    ids = ids if len(ids) else store.pretraining_ids()
+    return np.sort(generator(seed, "evaluation/statistics").permutation(ids)[:STATISTICS_IMAGES])
 
 
 def _embedder(method: Method, device: torch.device) -> Embed:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ssl_pipelines.artifacts import InputError, new_folder
 from ssl_pipelines.data import Sampler, Store
 from ssl_pipelines.evaluation.config import FinetuneConfig
+from ssl_pipelines.evaluation.features import prepare
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all, write_scores
@@ -42,7 +43,10 @@ def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtim
     answers: dict[str, Outcome] = {}
     with progress(ROOM, 2 * steps, "steps") as advance:
         for name, build in (("trained", load_method), ("from_scratch", partial(random_method, seed=seed))):
-            network = Classifier(build(model), len(frame.store.classes), derive(seed, "finetune/head")).to(device)
+            method = build(model)
+            if name == "from_scratch":
+                prepare(method, frame.store, seed)
+            network = Classifier(method, len(frame.store.classes), derive(seed, "finetune/head")).to(device)
             train(network, frame, config, seed, steps, advance)
             if name == "trained":
                 tuned = network

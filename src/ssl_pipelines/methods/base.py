@@ -90,6 +90,7 @@ class Method(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]] = ()  # "rgb", or a kind of encoder: refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
+    may_stand_on: ClassVar[tuple[str, ...]] = ()  # the same, but used only where they are given
     upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left
     upstream_same_size: ClassVar[bool] = True  # an upstream for images of another size is refused
     min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`

@@ -6,6 +6,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.own import OWN
 
 SMALL_STEM_UP_TO = 64  # px; above it the ImageNet stem
 
@@ -15,7 +16,7 @@ def check_backbone(config: BackboneConfig, image_size: int | None = None) -> Non
     if config.name in VITS:
         if image_size and image_size % config.patch_size:
             raise InputError(f"backbone.patch_size={config.patch_size} does not divide the view size {image_size}")
-    elif config.name not in (*RESNETS, *UNPADDED):
+    elif config.name not in (*RESNETS, *UNPADDED, OWN):
         import timm
 
         if not timm.is_model(config.name):
@@ -25,6 +26,10 @@ def check_backbone(config: BackboneConfig, image_size: int | None = None) -> Non
 def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0) -> Encoder:
     """A fresh encoder for images of `image_size` px with `in_channels` channels. `width` multiplies the config's own."""
     check_backbone(config, image_size)
+    if config.name == OWN:
+        from ssl_pipelines.networks.identity import Identity
+
+        return Identity(in_channels)
     if config.name in RESNETS:
         from ssl_pipelines.networks.resnet import ResNet
 

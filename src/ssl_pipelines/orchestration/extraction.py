@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ssl_pipelines.artifacts import Artifact, InputError, Record
+from ssl_pipelines.artifacts import Artifact, InputError, Record, read_json
 from ssl_pipelines.evaluation.config import ExtractConfig
 from ssl_pipelines.evaluation.features import extract_features
+from ssl_pipelines.evaluation.likelihood import FILE, PREFIX
+from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.validation import check_features, failed_lines
 
 log = logging.getLogger("ssl_pipelines")
@@ -34,5 +37,7 @@ def make_features(store: Artifact, model: Artifact, parameters: Parameters) -> A
         failures = failed_lines(outcomes, "critical")
         if failures:
             raise InputError(f"extract_features: {'; '.join(failures)}")
+        if (folder / FILE).is_file():
+            tell(PREFIX, [Score(**row) for row in read_json(folder / FILE)])
 
     return make(ROOMS["extract_features"], parameters, {"store": store.fingerprint, "model": model.fingerprint}, build)

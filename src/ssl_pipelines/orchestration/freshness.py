@@ -38,9 +38,7 @@ def make(
     folder, path = root / room.folder, root / room.record
     if not room.outputs:
         recover_folder(folder)
-    wanted = Record(
-        flatten(parameters.read_by(room.parameters)), inputs | (extra or {}), code_digests(*code_of(room, parameters.run.method))
-    )
+    wanted = record_of(room, parameters, inputs | (extra or {}))
     reason = why_stale(room, Record.read(path), wanted, folder, parameters.runtime.on_code_change)
     if reason is None:
         found = Record.read(path)
@@ -60,6 +58,13 @@ def make(
                 replace(wanted, fingerprint=fingerprint).write(fresh / path.name)
         current().note(room.name, time.monotonic() - began)
     return Artifact(folder, fingerprint)
+
+
+def record_of(room: Room, parameters: Parameters, inputs: dict[str, str]) -> Record:
+    """What the room would make now from these inputs."""
+    first = [one.run.method for one in parameters.first.values()] if room.artifact == "model" else []
+    code = code_digests(*code_of(room, parameters.run.method, *first))
+    return Record(flatten(parameters.read_by(room.parameters)), inputs, code)
 
 
 def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on_code_change: str) -> str | None:

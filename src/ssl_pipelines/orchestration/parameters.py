@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.methods.config import deep_merge
+from ssl_pipelines.methods.first_runs import FirstRuns
+from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.upstream import is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
@@ -40,6 +43,7 @@ class Parameters:
     blocks: Mapping[str, Config]
     given_paths: Mapping[str, str | None]  # as the user wrote them: fingerprints are to hold in another checkout
     given_upstream: Mapping[str, str]  # the same: what an upstream is counts, not how it was named
+    first: Mapping[str, Parameters] = field(default_factory=dict)  # upstream that was not given -> the run that is trained first
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Self:
@@ -59,7 +63,7 @@ class Parameters:
         found = {name: value if is_reference(value) else str(_absolute(value)) for name, value in named.items()}
         run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update={"upstream": found})})
         _fits(dataset, run)
-        return cls(run, blocks, given, named)
+        return cls(run, blocks, given, named, {name: cls.of(values) for name, values in _first_runs(tree, dataset, run)})
 
     @property
     def runtime(self) -> RuntimeConfig:
@@ -88,6 +92,20 @@ class Parameters:
         """All of it, for the log."""
         tree = self.read_by(("run", *BLOCKS))
         return tree | {"pretrain": tree["pretrain"] | {"upstream": dict(self.given_upstream)}}
+
+
+def _first_runs(tree: Mapping[str, Any], dataset: DatasetConfig, run: RunConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The parameters of what is trained first: the same data, seed and images drawn, its own recipe, and `methods.<its name>`."""
+    cls, size = method_class(run.method), run.method_config.resolved_views(dataset.size).size
+    assert size is not None
+    if not issubclass(cls, FirstRuns):
+        return
+    for name, method in cls.trained_first.items():
+        if not run.pretrain.upstream.get(name):
+            budget = {key: getattr(run.pretrain, key) for key in ("images_seen", "epochs", "precision")}
+            fitting = cls.first_run(name, run.method_config, run.backbone, size)
+            own = {"method": method, "backbone": {}, "pretrain": budget}
+            yield name, dict(tree) | deep_merge(own, fitting)
 
 
 def _absolute(path: str | None) -> str | None:

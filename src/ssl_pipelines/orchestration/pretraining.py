@@ -5,36 +5,45 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import Artifact, Record, read_json, write_json
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data import Store
-from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.freshness import make, record_of
 from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.provenance import hardware, versions
-from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.rooms import ROOMS, Room
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tail import Tail
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.orchestration.upstream import Upstream, find_upstreams
 from ssl_pipelines.training import launch
+from ssl_pipelines.training.pretrain import data_facts
+from ssl_pipelines.training.upstream import check_first, facts
 
 log = logging.getLogger("ssl_pipelines")
 ROOM = ROOMS["pretrain"]
 
 
-def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artifact:
-    """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped."""
+def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Room = ROOM) -> Artifact:
+    """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped.
+
+    What it stands on and was not given (`parameters.first`) is trained first, in a room and an MLflow run of its own."""
     source = parameters.run.pretrain.init_from
     extra = {"init_from": _source_digest(Path(source))} if source else {}
-    upstream = find_upstreams(parameters.run.pretrain.upstream, current().tracker)
-    extra |= {f"upstream {name}": found.fingerprint for name, found in upstream.items()}
-    folders = {name: str(found.folder) for name, found in upstream.items()}
-    run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update={"upstream": folders})})
+    given = find_upstreams(parameters.run.pretrain.upstream, current().tracker)
+    extra |= {f"upstream {name}": found.fingerprint for name, found in given.items()}
+    # By what it is made from, so that a fresh model needs no look at it.
+    extra |= {f"upstream {name}": _record_of_first(store, gate, first).recipe for name, first in parameters.first.items()}
 
     def build(folder: Path, record: Record) -> None:
+        upstream = given | _first_models(store, gate, parameters)
+        folders = {name: str(found.folder) for name, found in upstream.items()}
+        run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update={"upstream": folders})})
         work = folder / "checkpoints" / record.recipe[:8]
         _say_what_else_is_there(work)
         tracker = current().tracker
@@ -57,9 +66,42 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters) -> Artif
         write_json(finished / "provenance.json", provenance)
         if tracker is not None:
             _log_model(tracker, finished, store, record)
-        _take_place(work, finished, folder)
+        _take_place(work, finished, folder, room)
+        if room is not ROOM and tracker is not None:
+            tracker.finish("FINISHED")  # the next training has a run of its own
 
-    return make(ROOM, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
+    return make(room, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
+
+
+def _record_of_first(store: Artifact, gate: Artifact, first: Parameters) -> Record:
+    """What a run that is trained first is made from, as if it had been asked for alone: such a run is found again here."""
+    return record_of(ROOM, first, {"store": store.fingerprint, "gate": gate.fingerprint})
+
+
+def _first_models(store: Artifact, gate: Artifact, parameters: Parameters) -> dict[str, Upstream]:
+    """The models that were not given: found again by their fingerprint here or in MLflow, else trained now."""
+    first = parameters.first
+    if not first:
+        return {}
+    check_first(parameters.run, {name: one.run for name, one in first.items()}, data_facts(Store.open(store.path)))
+    return {name: _first_model(name, parameters.run.method, store, gate, one) for name, one in first.items()}
+
+
+def _first_model(name: str, wanted_by: str, store: Artifact, gate: Artifact, first: Parameters) -> Upstream:
+    method, record, tracker = first.run.method, _record_of_first(store, gate, first), current().tracker
+    room = replace(ROOM, name=f"{ROOM.name}.{method}", folder=f"data/.upstream/{method}-{record.recipe[:8]}")
+    if not (project_root() / room.record).is_file():
+        known = tracker.trained(record.recipe, record.meaning) if tracker is not None else None
+        if known is not None:
+            log.info("pretrain: method=%r stands on the %s of run %s, which was trained before", wanted_by, method, known)
+            return find_upstreams({name: known}, tracker)[name]
+        log.info(
+            "pretrain: method=%r stands on a %s, none was given: %s is trained first, as a run of its own", wanted_by, name, method
+        )
+    model = make_model(store, gate, first, room)
+    clean_up(model.path, model.fingerprint)
+    run_id = provenance_of(model.path).get("mlflow_run_id")
+    return Upstream(run_id or str(model.path), model.path, facts(model.path), run_id)
 
 
 def _open(
@@ -78,6 +120,7 @@ def _open(
         "dataset": data.name,
         "dataset.sha256": data.sha256,
         "fingerprint": record.recipe,
+        "code": record.meaning,
     }
     for name, found in upstream.items():
         tags |= {f"upstream.{name}": found.run_id or found.given, f"upstream.{name}.fingerprint": found.fingerprint}
@@ -105,9 +148,9 @@ def _log_model(tracker: Tracker, finished: Path, store: Artifact, record: Record
     log.info("pretrain: the encoder is in MLflow as %s", uri)
 
 
-def _take_place(work: Path, finished: Path, folder: Path) -> None:
+def _take_place(work: Path, finished: Path, folder: Path, room: Room) -> None:
     """Moves the finished files in. The record went first and comes last, so a kill in between leaves no model that claims to be whole."""
-    (folder.parent.parent / ROOM.record).unlink(missing_ok=True)
+    (project_root() / room.record).unlink(missing_ok=True)
     shutil.copy2(work / "events.jsonl", finished / "events.jsonl")
     shutil.rmtree(folder / "pictures", ignore_errors=True)
     shutil.copytree(work / "pictures", folder / "pictures")

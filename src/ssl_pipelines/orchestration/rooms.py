@@ -74,7 +74,7 @@ def upstream(name: str) -> list[str]:
     return [room for room in ROOMS if room in needed]
 
 
-def code_of(room: Room, method: str) -> tuple[str, ...]:
-    """The modules to follow: the room's own, and the method's where the room runs it."""
-    runs_method = room.name in ("pretrain", "extract_features", "finetune")
-    return (*room.code, module_of(method)) if runs_method else room.code
+def code_of(room: Room, *methods: str) -> tuple[str, ...]:
+    """The modules to follow: the room's own, and the methods' where the room runs them."""
+    runs_methods = room.artifact in ("model", "features", "finetune_scores")
+    return (*room.code, *map(module_of, methods)) if runs_methods else room.code

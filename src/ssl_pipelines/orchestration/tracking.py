@@ -121,6 +121,13 @@ class Tracker:
         except MlflowException as error:
             raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
 
+    def trained(self, fingerprint: str, code: str) -> str | None:
+        """The id of a run whose finished model was made from these parameters, this data and this code; the newest."""
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        query = f"tags.fingerprint = '{fingerprint}' and tags.code = '{code}'"
+        runs = [] if found is None else self.client.search_runs([found.experiment_id], query)
+        return next((run.info.run_id for run in runs if "model_uri" in run.data.tags), None)
+
     def download(self, key: str, uri: str, folder: Path) -> None:
         """All files of a logged model. Raises InputError where they cannot be had."""
         import mlflow

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ssl_pipelines.artifacts import InputError, read_json
 
 ROOMS = {"linear_eval": "Linear probe", "knn_eval": "Nearest neighbors", "finetune": "Fine-tuning"}
+PIXELS, LIKELIHOOD = "likelihood", "likelihood.json"  # of evaluation.likelihood
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Scores:
-    """The score folder: rows of {metric, value, low, high, n, protocol, seed, baseline} by room."""
+    """The score folder: rows of {metric, value, low, high, n, protocol, seed, baseline} by room.
+
+    `features`: the feature folder, where a model with an exact likelihood has left what its pixels cost."""
 
     folder: Path
+    features: Path | None = None
 
     @cached_property
     def rooms(self) -> dict[str, list[dict[str, Any]]]:
@@ -69,6 +73,8 @@ class Scores:
         files = {path.stem: path for path in sorted(self.folder.glob("*.json")) if not path.name.endswith(".record.json")}
         order = [*(room for room in ROOMS if room in files), *(room for room in files if room not in ROOMS)]
         found = {room: _score_rows(files[room]) for room in order}
+        if self.features is not None and (self.features / LIKELIHOOD).is_file():
+            found[PIXELS] = _score_rows(self.features / LIKELIHOOD)
         return {room: rows for room, rows in found.items() if rows}
 
     @cached_property

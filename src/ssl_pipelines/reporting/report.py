@@ -31,7 +31,7 @@ def report(
 
     provenance: git_commit, mlflow_run_id, command (text); parameters, fingerprints, seconds (by room), hardware, versions,
     upstream (mappings); what is missing of it is left out. Where features or a room's scores are missing, the page says so."""
-    data, trained, scored = Store.open(store), Model(model), Scores(scores)
+    data, trained, scored = Store.open(store), Model(model), Scores(scores, features)
     metrics = merge(data, trained, scored, provenance.get("git_commit"))
     if provenance.get("upstream"):
         metrics["upstream"] = dict(provenance["upstream"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ssl_pipelines.reporting.inputs import ROOMS, Scores
+from ssl_pipelines.reporting.inputs import PIXELS, ROOMS, Scores
 from ssl_pipelines.reporting.tables import Table
 
 PREFIX = {"linear_eval": "linear", "knn_eval": "knn", "finetune": "finetune"}
@@ -75,7 +75,7 @@ def judge(gain: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def results(scores: Scores) -> list[Result]:
-    """One entry per room that has a top-1."""
+    """One entry per room that has a top-1; last, what pixels cost a model with an exact likelihood."""
     found, made = scores.by_metric, []
     for room, title in ROOMS.items():
         rows = {name: found[f"{PREFIX[room]}.{name}"] for name in COLUMNS if f"{PREFIX[room]}.{name}" in found}
@@ -84,12 +84,24 @@ def results(scores: Scores) -> list[Result]:
             cells = [_cell(COLUMNS[name], row) for name, row in rows.items()] + ([_cell("Gain", gain)] if gain is not None else [])
             others = [(cell.label, cell.protocol) for cell in cells if cell.protocol != cells[0].protocol]
             made.append(Result(title, cells, cells[0].protocol, others))
+    bits = [_cell(_bits_label(row), row) for row in scores.rooms.get(PIXELS, [])]
+    if bits:
+        others = [(cell.label, cell.protocol) for cell in bits[1:]]
+        made.append(Result("Likelihood of the test images", bits, bits[0].protocol, others))
     return made
+
+
+def _bits_label(row: Mapping[str, Any]) -> str:
+    """The unit in words, and whose bits they are where not the model's."""
+    name = str(row["metric"]).rpartition(".")[2].removeprefix(f"{row.get('baseline')}_")
+    words = name.replace("_", " ").capitalize()
+    return words if row.get("baseline") is None else f"{words}, {row['baseline']} of single values"
 
 
 def other_scores(scores: Scores) -> Table | None:
     """What the rooms recorded beyond the results."""
     shown = {f"{prefix}.{name}" for prefix in PREFIX.values() for name in [*COLUMNS, "gain"]}
+    shown |= {str(row["metric"]) for row in scores.rooms.get(PIXELS, [])}
     rows = [_cell(metric, row) for metric, row in scores.by_metric.items() if metric not in shown]
     if not rows:
         return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.data.store import Store
 from ssl_pipelines.reporting import figures, tables
+from ssl_pipelines.reporting.captions import caption
 from ssl_pipelines.reporting.config import ReportConfig
 from ssl_pipelines.reporting.embedding_map import place, sample
 from ssl_pipelines.reporting.inputs import ROOMS, Features, Model, Scores
@@ -32,11 +33,6 @@ ABSENT_CURVES = {
     "knn": "No online kNN curve: it needs labeled train and validation images.",
     "embedding_std": "No embedding standard deviation was recorded.",
     "effective_rank": "No effective rank was recorded.",
-}
-CAPTIONS = {
-    "views": "What the model was trained on: in each row an image, then the views that were made of it.",
-    "saliency": "Foregrounds found without labels, each beside its image; where none was plausible the whole image stands.",
-    "reconstructions": "Reconstructions: in each row what the model was shown and what it made of it.",
 }
 
 
@@ -75,8 +71,8 @@ def model_pictures(model: Model) -> list[Figure]:
     """The pictures that the training left: views first; those of a later method under their own names."""
     made = []
     for path in model.pictures():
-        caption = CAPTIONS.get(path.stem, path.stem.replace("_", " "))
-        made.append(Figure(path.stem, caption, read_png(path), caption=caption, pixels=True))
+        says = caption(model.method, path.stem)
+        made.append(Figure(path.stem, says, read_png(path), caption=says, pixels=True))
     return made
 
 

@@ -36,12 +36,11 @@ def save_pictures(loop: Loop, work: Path, events: Events, step: int) -> None:
     """pictures/<name>.png: what `Method.pictures` makes of the first batch, the newest in place of the older."""
     loop.method.eval()
     batch = loop.feed.batches(0, 1)[0]
+    rows = min(ROWS, len(batch.ids))
     torch.manual_seed(0)
     for name, images in loop.method.pictures(batch).items():
-        _save(
-            _grid(list(images.unflatten(0, (ROWS, -1)).unbind(1)) if len(images) % ROWS == 0 else [images]),
-            work / "pictures" / f"{name}.png",
-        )
+        columns = list(images.unflatten(0, (rows, -1)).unbind(1)) if len(images) % rows == 0 else [images]
+        _save(_grid(columns), work / "pictures" / f"{name}.png")
         events.picture(step, name, f"pictures/{name}.png")
     loop.method.train()
 

@@ -27,11 +27,13 @@ from ssl_pipelines.training.loop import Loop, Pace, check_loss, check_weights, f
 from ssl_pipelines.training.model import build_method, describe, init_from, save_weights, write_description
 from ssl_pipelines.training.pictures import save_pictures, save_views
 from ssl_pipelines.training.progress import say_where, training_progress
+from ssl_pipelines.training.randomness import generator
 from ssl_pipelines.training.runtime import RuntimeConfig, peak_memory, set_up
 from ssl_pipelines.training.upstream import NOTE, check_same, facts, load_upstream
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
+PREPARE_IMAGES = 2048  # that a method sees before its first step
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU's allocator and of MPS
 
 
@@ -180,7 +182,7 @@ def _save(loop: Loop, work: Path, step: int, pace: Pace) -> None:
 def _prepare(method: Method, config: RunConfig, store: Store, feed: Feed) -> None:
     if config.pretrain.init_from:
         init_from(method, config.pretrain.init_from)
-    rows = feed.rows(0)[: min(len(feed.ids), 2048)]
+    rows = torch.randperm(len(feed.ids), generator=generator(config.seed, "prepare"))[:PREPARE_IMAGES].sort().values.numpy()
     with torch.no_grad():
         method.prepare(torch.from_numpy(store.gather(feed.ids[rows]).fields["image"]))
 

@@ -12,8 +12,8 @@ from torch import nn
 from ssl_pipelines.artifacts import InputError, read_json
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
-from ssl_pipelines.training.config import RunConfig
-from ssl_pipelines.training.model import HEAD, load_classifier, load_method, read_description
+from ssl_pipelines.training.config import RunConfig, lacks_upstream
+from ssl_pipelines.training.model import HEAD, build_method, load_classifier, load_method, read_description
 
 WEIGHTS = ("encoder.safetensors", "method.safetensors")
 NOTE = "upstream.json"  # beside the checkpoints
@@ -46,6 +46,9 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     `data` = {channels, size, ...} of the store. Raises InputError where one is missing or does not fit."""
     cls, size = method_class(config.method), config.method_config.resolved_views(data["size"]).size
     models: dict[str, nn.Module] = {}
+    for name in cls.upstream:
+        if name not in config.pretrain.upstream:  # the pretrain room has trained it by now where it may be left out
+            raise lacks_upstream(config.method, name)
     for name, path in config.pretrain.upstream.items():
         key, folder = f"pretrain.upstream.{name}={path!r}", Path(path)
         if not (folder / "config.json").is_file():
@@ -67,6 +70,13 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     if models:
         config = config.model_copy(update={"method_config": cls.fitted(config.method_config, models)})
     return config, models
+
+
+def check_first(config: RunConfig, first: Mapping[str, RunConfig], data: dict[str, Any]) -> None:
+    """Raises InputError where what would be trained first would not fit: both are built, untrained."""
+    models: dict[str, nn.Module] = {name: build_method(run, data, run.seed).eval() for name, run in first.items()}
+    own = method_class(config.method).fitted(config.method_config, models)
+    build_method(config.model_copy(update={"method_config": own}), data, config.seed, models)
 
 
 def check_same(work: Path, stands_on: Mapping[str, Mapping[str, Any]]) -> None:

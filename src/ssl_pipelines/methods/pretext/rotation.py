@@ -5,6 +5,7 @@ Differs: the encoder is any of ours; which of its stages is judged is chosen on 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -42,3 +43,11 @@ class Rotation(Method):
         angle = torch.arange(4, device=images.device).repeat_interleave(len(images) // 4)  # (4 B,)
         logits = self.classifier(self.encoder(images))  # (4 B, 4)
         return Output(F.cross_entropy(logits, angle), metrics={"accuracy": (logits.argmax(1) == angle).float().mean()})
+
+    def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Rows of an image turned by 0, 90, 180, 270 degrees, then each of these turned back by the angle that is predicted."""
+        images = batch.views["global"][0][:8]
+        turned = four_rotations(images)  # (4 n, C, S, S)
+        angles = self.classifier(self.encoder(turned)).argmax(1).tolist()
+        back = torch.stack([torch.rot90(image, -angle, (1, 2)) for image, angle in zip(turned, angles, strict=True)])
+        return {"rotations": torch.cat([turned, back]).unflatten(0, (8, -1)).transpose(0, 1).flatten(0, 1)}

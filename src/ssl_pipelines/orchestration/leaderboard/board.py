@@ -14,7 +14,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.methods.registry import TABLE
-from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS, Budget, all_methods, check_method
+from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS, NO_RANK, Budget, all_methods, check_method
 from ssl_pipelines.orchestration.leaderboard.data import open_store
 from ssl_pipelines.orchestration.leaderboard.jobs import Job, write_bug
 from ssl_pipelines.orchestration.leaderboard.plans import Plan, plan, stale
@@ -90,10 +90,19 @@ class _Board:
         return Job.of(planned, self.budget.name, self.store.name, self.store.folder, self.docs, model_only=model_only)
 
     def _ensure_model(self, donor: Plan) -> None:
-        """The model of a finished row; trained again where the row stands and the model has gone."""
+        """The model of a finished row, trained again where the row stands and the model has gone; or that of a method without a rank."""
+        if donor.method in NO_RANK:
+            if not donor.has_model:
+                log.info("leaderboard: %s: trained first, %s", donor.method, NO_RANK[donor.method])
+                self._forget_others(donor, everything=False)
+                try:
+                    self.start(self._job(donor, model_only=True))
+                except Exception as error:
+                    raise _without(donor, in_words(error)) from error
+            return
         row = self.row(donor.method)
         if row.verdict == "bug":
-            raise InputError(f"it stands on a run of {donor.method}, which has none: {row.reason}")
+            raise _without(donor, row.reason)
         if not donor.has_model:
             log.info("leaderboard: %s: its row stands, its model is trained again", donor.method)
             self.start(self._job(donor, model_only=True))
@@ -103,6 +112,10 @@ class _Board:
         for place in planned.place.parent.glob(f"{planned.method}-*"):
             if everything or place != planned.place:
                 shutil.rmtree(place)
+
+
+def _without(donor: Plan, reason: str | None) -> InputError:
+    return InputError(f"it stands on a run of {donor.method}, which has none: {reason}")
 
 
 def _why(known: Row | None, planned: Plan, redo: bool) -> str:

@@ -11,6 +11,7 @@ from ssl_pipelines.artifacts import Record
 from ssl_pipelines.artifacts.code import PACKAGE, code_digests
 from ssl_pipelines.artifacts.record import digest, flatten
 from ssl_pipelines.methods.registry import TABLE, module_of
+from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.reporting.leaderboard import Row
@@ -18,7 +19,13 @@ from ssl_pipelines.reporting.leaderboard import Row
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
 # Files and errors, the interface, and the shapes of blocks, whose values are in the fingerprint: they compute no number.
 DECLARES = ("artifacts/", "methods/base.py", "methods/config.py", "networks/config.py")
-ENCODERS = {"resnet": "resnet", "vit": "vit", "unpadded": "unpadded", "timm": "timm_encoder"}  # kind -> module of networks
+ENCODERS = {
+    "resnet": "resnet",
+    "vit": "vit",
+    "unpadded": "unpadded",
+    OWN: "own",
+    "timm": "timm_encoder",
+}  # kind -> module of networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""ConvMAE (MCMAE): a masked autoencoder whose encoder begins with convolutions that hidden places cannot leak through.
+
+The mask is drawn on the grid of tokens and repeated on the finer grids of two convolution stages; the transformer sees visible tokens
+alone; both stages' maps are added to its output before the last norm, and MAE's decoder predicts MAE's targets.
+Gao et al., NeurIPS 2022, arXiv:2205.03892.
+
+Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2, and the settings of MAE here, for small images and short runs. As theirs, the fused
+maps serve pretraining alone: what is evaluated is the mean of the last block's tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.losses.masked_pixels import masked_patch_loss
+from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.masked_patches import (
+    RECIPE,
+    VisiblePatchesConfig,
+    check_patches,
+    reconstructions,
+    rows_at,
+    side_of,
+    true_patches,
+)
+from ssl_pipelines.networks.config import BackboneConfig
+from ssl_pipelines.networks.conv_vit import ConvViT, merged
+from ssl_pipelines.networks.vit import ViT, init_transformer
+from ssl_pipelines.views.batch import Batch
+from ssl_pipelines.views.masks import draw_masking, mask_at
+
+
+class ConvMAE(Method):
+    class Config(VisiblePatchesConfig):
+        name: Literal["convmae"] = "convmae"
+        normalize_targets: bool = True
+        strides: tuple[Literal[1, 2, 4, 8], Literal[1, 2, 4, 8], Literal[1, 2, 4, 8]] = (2, 2, 1)  # their product is the patch size
+        conv_depth: int = Field(default=2, ge=1, le=12)  # blocks a convolution stage
+        kernel: Literal[3, 5, 7, 9] = 5
+
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            super().check_run(batch_size, backbone)
+            if prod(self.strides) != backbone.patch_size:
+                found = f"methods.convmae.strides={list(self.strides)} make tokens of {prod(self.strides)} px"
+                raise InputError(f"{found}, backbone.patch_size={backbone.patch_size}: allowed are strides whose product it is")
+
+    config: Config
+    needs = ("vit",)
+    compares_within_batch = False
+    encoder: ConvViT
+    recipe = RECIPE
+
+    def __init__(self, config: Config, parts: Parts):
+        super().__init__(config, parts)
+        vit = parts.build_encoder()
+        assert isinstance(vit, ViT)
+        self.encoder = ConvViT(vit, config.strides, config.conv_depth, config.kernel)
+        self.patch_size = vit.patch_size
+        check_patches(parts.image_size, self.patch_size)
+        self.places = (config.strides[1] * config.strides[2], config.strides[2])  # of each stage, along the side of a token
+        self.fusion = nn.ModuleList(nn.Linear(n**2 * d, vit.dim) for n, d in zip(self.places, self.encoder.dims[:2], strict=True))
+        init_transformer(self.fusion)
+        self.norm = nn.LayerNorm(vit.dim)
+        self.decoder = config.decoder_of(vit.dim, self.patch_size**2 * vit.in_channels, prefix=0)
+
+    def loss(self, batch: Batch, clock: Clock) -> Output:
+        [images] = batch.views["global"]  # (B, C, H, W)
+        return Output(masked_patch_loss(*self.reconstruct(images)))
+
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """-> predicted and true patches (B, T, P P C), mask (B, T) with 1 where hidden."""
+        side = side_of(images, self.patch_size)
+        visible, restore, mask = draw_masking(images, side**2, self.config.mask_fraction)
+        prediction = self.decoder(self.encode_visible(images, visible, mask), restore, (side, side))
+        return prediction, true_patches(self.encoder, images, self.patch_size, normalized=self.config.normalize_targets), mask
+
+    def encode_visible(self, images: Tensor, visible: Tensor, mask: Tensor) -> Tensor:
+        """-> (B, T', D): visible tokens with both stages' maps."""
+        side = side_of(images, self.patch_size)
+        masks = [mask_at(mask, side, side * n).unflatten(1, (side * n, -1)) for n in self.places]  # the same squares of the image
+        *maps, tokens = self.encoder.maps(images, masks)
+        x = self.encoder.transform(rows_at(tokens, visible))[-1]
+        for layer, stage, n in zip(self.fusion, maps, self.places, strict=True):
+            x = x + layer(rows_at(merged(stage, n).flatten(1, 2), visible))
+        return self.norm(x)
+
+    def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Rows of (masked input, reconstruction with the visible patches put back, original)."""
+        images, size, normalized = batch.views["global"][0][:8], self.patch_size, self.config.normalize_targets
+        prediction, _, mask = self.reconstruct(images)
+        return {"reconstructions": reconstructions(self.encoder, images, prediction, mask, size, normalized=normalized)}
