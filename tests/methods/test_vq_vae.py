@@ -21,9 +21,10 @@ def ready(store, **block):
     return loop, loop.feed.batches(0, 8)[0]
 
 
-def test_the_gradient_is_the_decoders_at_the_codes_plus_the_commitments(digits):
+@pytest.mark.parametrize("codebook", ["ema", "loss"])
+def test_the_gradient_is_the_decoders_at_the_codes_plus_the_commitments(digits, codebook):
     """d loss / d z_e = d error / d z_q + 2 beta (z_e - z_q) / numel; eq. 3 and section 3.2."""
-    loop, batch = ready(digits, commitment=0.7)
+    loop, batch = ready(digits, commitment=0.7, codebook=codebook)
     method = loop.method.double().eval()
     images = batch.views["global"][0].double()
     with torch.no_grad():
@@ -37,7 +38,7 @@ def test_the_gradient_is_the_decoders_at_the_codes_plus_the_commitments(digits):
     method.to_code.register_forward_hook(keep)
     method.loss(type(batch)({"global": images.unsqueeze(0)}, {}, batch.ids), CLOCK).loss.backward()
     z = seen[0].detach()
-    codes = method.quantizer.look_up(method.quantizer.nearest(z))
+    codes = method.quantizer.look_up(method.quantizer.nearest(z)).detach()
     assert (codes - z).abs().max() > 0.1
     leaf = codes.clone().requires_grad_()
     (method.decoder(leaf) - method.encoder.normalize(images)).square().mean().backward()

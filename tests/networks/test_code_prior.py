@@ -59,6 +59,19 @@ def test_samples_are_as_frequent_as_the_prior_says():
     assert (p - 1 / 16).abs().max() > 0.02
 
 
+def test_sampling_reads_the_logits_that_training_would(monkeypatch):
+    """The draw is replaced by the most likely code: then every code is what the whole network says of the whole sample."""
+    torch.manual_seed(0)
+    prior = CodePrior(7, 16, 2)
+    monkeypatch.setattr(torch, "multinomial", lambda p, count: p.argmax(1, keepdim=True))
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.mul_(2)
+        codes = prior.sample(3, 6, 5)
+        assert torch.equal(prior(codes).argmax(1), codes)
+    assert len(codes.unique()) > 1
+
+
 def test_it_learns_a_pattern_and_paints_it():
     """Every row counts up from 0, the next row from 1, and so on: all but nothing is left to chance."""
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ class CodePrior(nn.Module):
 
     def __init__(self, num_codes: int, dim: int, depth: int):
         super().__init__()
+        self.depth = depth
         self.embed = nn.Embedding(num_codes, dim)
         self.above = RowContext(dim, dim, depth)
         self.mix = nn.Conv2d(2 * dim, dim, 1)
@@ -30,6 +31,10 @@ class CodePrior(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         x = self.embed(codes).movedim(-1, 1)  # (B, D, h, w)
         above = F.pad(self.above(x), (0, 0, 1, 0))[:, :, :-1]  # row r of rows up to r - 1
+        return self.along(above, x)
+
+    def along(self, above: Tensor, x: Tensor) -> Tensor:
+        """What the rows above say and the embedded codes, (B, D, h, w) each, of any rows -> logits (B, K, h, w): each row for itself."""
         left = F.pad(x, (1, 0))[..., :-1]  # column c of column c - 1
         x = self.mix(torch.cat([above, left], dim=1))
         for block in self.blocks:
@@ -39,10 +44,13 @@ class CodePrior(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, height: int, width: int) -> Tensor:
-        """-> (count, height, width) int64, place by place, by torch's global generator."""
+        """-> (count, height, width) int64, place by place, by torch's global generator. The rows above are looked at once a row."""
         codes = torch.zeros(count, height, width, dtype=torch.int64, device=self.embed.weight.device)
         for row in range(height):
+            seen = self.embed(codes[:, max(0, row - 1 - self.depth) : row + 1]).movedim(-1, 1)  # all that is within sight
+            above = F.pad(self.above(seen), (0, 0, 1, 0))[:, :, -2:-1]
             for column in range(width):
-                logits = self(codes[:, : row + 1])[:, :, row, column].float()
+                here = self.embed(codes[:, row : row + 1]).movedim(-1, 1)
+                logits = self.along(above, here)[:, :, 0, column].float()
                 codes[:, row, column] = torch.multinomial(logits.softmax(1), 1).squeeze(1)
         return codes
