@@ -43,7 +43,7 @@ class DVAE(Method):
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         num_tokens: int = Field(default=512, ge=2, le=65536)  # 8192
         kl_weight: float = Field(default=6.6, ge=0, le=1000)  # at the end of its warm-up
-        kl_warmup_fraction: float = Field(default=0.2, ge=0, le=1)  # of the run; 1/600
+        kl_warmup_fraction: float = Field(default=0.5, ge=0, le=1)  # of the run; 1/600
         temperature: float = Field(default=1.0, gt=0, le=10)
         temperature_end: float = Field(default=1 / 16, gt=0, le=10)
         temperature_fraction: float = Field(default=0.6, ge=0, le=1)  # of the run; 1/20
