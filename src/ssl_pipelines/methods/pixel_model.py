@@ -41,7 +41,7 @@ class PixelModel(LikelihoodMethod):
 
     config: PixelModelConfig
     encoder: PixelNet
-    head: nn.Module
+    head: nn.Sequential
 
     def __init__(self, config: PixelModelConfig, parts: Parts):
         super().__init__(config, parts)

@@ -128,10 +128,10 @@ class IGPT(LikelihoodMethod):
     @torch.no_grad()
     def sample(self, tokens: Tensor, first: int = 0) -> Tensor:
         """Draws the places from `first` on, given those before: (n, T) -> the same, completed. Each place is computed once."""
-        tokens, caches = tokens.clone(), None
+        tokens = tokens.clone()
+        caches: list[Cache] | None = None
         for place in range(tokens.shape[1]):
-            given: list[Cache] | None = caches
-            x, caches = self.encoder.step(tokens[:, place - 1] if place else None, place, given, len(tokens))
+            x, caches = self.encoder.step(tokens[:, place - 1] if place else None, place, caches, len(tokens))
             if place >= first:
                 tokens[:, place] = torch.distributions.Categorical(logits=self.head(x)).sample()
         return tokens

@@ -50,7 +50,7 @@ class MADE(LikelihoodMethod):
 
     config: Config
     encoder: MaskedMLP
-    recipe = own_recipe(1e-3, 128)
+    recipe = own_recipe(1e-3, 32)
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)

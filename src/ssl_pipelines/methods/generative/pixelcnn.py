@@ -27,7 +27,7 @@ class PixelCNN(PixelModel):
         depth: int = Field(default=5, ge=2, le=64)  # layers; the first has a kernel of 7, the others of 3
 
     config: Config
-    recipe = own_recipe(1e-3, 32)
+    recipe = own_recipe(2e-3, 32)
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
