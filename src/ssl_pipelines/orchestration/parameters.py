@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.upstream import is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
@@ -23,6 +23,7 @@ BLOCKS: dict[str, type[Config]] = {
     "extract_features": ExtractConfig,
     "linear_eval": LinearConfig,
     "knn_eval": KnnConfig,
+    "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
     "runtime": RuntimeConfig,
