@@ -148,10 +148,10 @@ class Look:
         return found
 
     def _at_views(self, network: Network, where: str) -> dict[str, Measured]:
-        """Nothing where the method's views are the images themselves."""
-        first, second = (self._view(network.embed, k) for k in (0, 1))
-        if torch.equal(first, second):
+        """Nothing where the method draws no two different views of an image."""
+        if torch.equal(*(self._view(area_pixels, k) for k in (0, 1))):
             return {}
+        first, second = (self._view(network.embed, k) for k in (0, 1))
         found = {"alignment": measures.aligned(first, second, self.again, f"two of the training's views an image; {where}")}
         if network.ranked:
             embed = network.project or network.embed

@@ -76,7 +76,8 @@ def embed_all(
 
 
 def training_recipes(method: Method) -> list[ViewRecipe]:
-    """Those that the method's views of full size are drawn by, in turn; what stands behind the images (backgrounds) is left as it is."""
+    """Those that the method's views are drawn by, in turn: of full size where it has such, else all. Backgrounds stay as they are."""
     plan = method.config.views
     own = [group for group in plan.groups.values() if group.same_as is None and group.swap_of is None]
-    return [group.recipe for group in own if group.size == plan.size for _ in range(group.count)]
+    full = [group for group in own if group.size == plan.size] or own
+    return [group.recipe for group in full for _ in range(group.count)]
