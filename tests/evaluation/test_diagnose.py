@@ -28,7 +28,10 @@ LABELED = {"neighbor_purity", "kmeans_nmi", "kmeans_ari"}
 SPECTRAL = {"rankme", "effective_dimension", "alpha", "alpha_r2"}
 
 
-def look_at(store, embed, recipes=(ViewRecipe(crop="none", flip=0.5),), project=None, views=4):
+MIRRORED = ViewRecipe(crop="none", flip=0.5)
+
+
+def look_at(store, embed, recipes=(MIRRORED,), project=None, views=4):
     sample = Sample.of(Store.open(store), CONFIG, 0)
     return Look(sample, 12, list(recipes), views, 0, DEVICE, Resampling(0)).at(Network(embed, project, "planted"))
 
@@ -53,7 +56,8 @@ def test_an_embedding_of_luma_is_invariant_to_the_loss_of_color(store):
 
 def test_a_collapsed_embedding_looks_perfect_and_is_known_by_what_stands_beside(store):
     found = look_at(store, lambda x: torch.ones(len(x), 8))
-    assert found["invariance_crop"].value == found["different_images_cosine"].value == pytest.approx(1)
+    assert found["invariance_crop"].value == pytest.approx(1)
+    assert found["different_images_cosine"].value == pytest.approx(1)
     assert found["alignment"].value == pytest.approx(0, abs=1e-12)
     assert found["uniformity"].value == pytest.approx(0, abs=1e-12)
     assert found["lidar"].value == 0
