@@ -56,6 +56,7 @@ def test_the_spectrum_is_drawn_as_shares_on_logarithmic_axes(scores: Scores, dra
     diagnosis(scores)
     [axes] = drawn["spectrum"].axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.yaxis.get_major_formatter()(0.01) == axes.xaxis.get_major_formatter()(0.01) == "0.01"  # no formula
     trained, random = axes.get_lines()
     assert (trained.get_label(), random.get_label()) == ("pretrained, alpha 1.00", "random initialization, alpha 0.50")
     harmonic = sum(1 / j for j in range(1, 33))

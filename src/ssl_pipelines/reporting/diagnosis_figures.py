@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
 
 from ssl_pipelines.reporting.theme import Figure, Theme, chart
 
@@ -31,9 +32,12 @@ def spectrum(spectra: pd.DataFrame, exponents: Mapping[str, float]) -> Figure | 
         axes = canvas.subplots()
         for color, (said, (rank, share)) in zip(theme.series, lines.items(), strict=False):
             axes.loglog(rank, share, color=color, label=said)
-        axes.set(title="Eigenvalues of the features' covariance", xlabel="rank", ylabel="share of the variance")
+        axes.set(title="How the eigenvalues fall", xlabel="rank", ylabel="share of the variance")
+        for axis in (axes.xaxis, axes.yaxis):  # the usual labels are formulas, which the theme does not parse
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(axis="both")
-        canvas.legend(loc="outside lower center", ncols=len(lines))
+        canvas.legend(loc="outside lower center", ncols=1)
 
     said = "; ".join(f"{name}: the first holds {100 * share[0]:.1f} % of the variance" for name, (_, share) in lines.items())
     caption = "The straighter the line, the better one exponent describes it; a line that drops early uses few directions."
