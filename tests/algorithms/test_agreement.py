@@ -42,13 +42,16 @@ def test_separate_classes_are_pure_and_found():
 
 
 def test_of_several_starts_the_best_is_kept():
-    x, _ = directions(20, 0.4)
+    x, _ = directions(20, 0.6)
 
     def cosine(found):
         centroids = torch.stack([F.normalize(F.normalize(x, dim=1)[found == k].sum(0), dim=0) for k in range(4)])
         return float(F.cosine_similarity(x, centroids[found], dim=1).mean())
 
-    each = torch.Generator().manual_seed(3)
-    single = [cosine(clusters(x, 4, 1, each)) for _ in range(6)]
-    assert len({round(one, 4) for one in single}) > 1  # starts differ here
-    assert cosine(clusters(x, 4, 6, torch.Generator().manual_seed(3))) == pytest.approx(max(single), abs=2e-3)
+    last_is_best = []
+    for seed in range(6):
+        each = torch.Generator().manual_seed(seed)
+        single = [cosine(clusters(x, 4, 1, each)) for _ in range(4)]
+        assert cosine(clusters(x, 4, 4, torch.Generator().manual_seed(seed))) == pytest.approx(max(single), abs=1e-4)
+        last_is_best.append(single[-1] > max(single) - 1e-3)
+    assert not all(last_is_best)  # so that keeping the last one would be seen
