@@ -18,7 +18,13 @@ def tiny(name: str, size: int, channels: int, seed: int = 0, **config: Any) -> L
     """A fresh model for images of size x size pixels, in float64, with weights large enough to matter."""
     torch.manual_seed(seed)
     cls = method_class(name)
-    facts = {"build_encoder": lambda **_: Identity(channels), "num_samples": 10, "image_size": size, "batch_size": 4, "channels": channels}
+    facts = {
+        "build_encoder": lambda **_: Identity(channels),
+        "num_samples": 10,
+        "image_size": size,
+        "batch_size": 4,
+        "channels": channels,
+    }
     method = cls(cls.Config(**config), Parts(**facts))
     with torch.no_grad():
         for parameter in method.parameters():

@@ -117,6 +117,31 @@ def score(metric: str, value: float, half: float, n: int, baseline: str | None =
     return shared | {"seed": 0, "baseline": baseline}
 
 
+def make_diagnosis(folder: Path) -> None:
+    """Of a gray data set: no invariance to the loss of color; an encoder whose spectrum falls as 1/j, beside a steeper one."""
+    values = {"alignment": 0.21, "uniformity": -2.9, "different_images_cosine": 0.31}
+    values |= {
+        f"invariance_{name}": 0.9 - 0.1 * i for i, name in enumerate(("crop", "flip", "color_jitter", "blur", "rotation", "noise"))
+    }
+    values |= {"rankme": 21.4, "projection_rankme": 17.3, "lidar": 12.6, "effective_dimension": 9.8, "alpha": 1.0, "alpha_r2": 0.98}
+    values |= {"neighbor_purity": 0.87, "kmeans_nmi": 0.61, "kmeans_ari": 0.52}
+    ranks = ("rankme", "projection_rankme", "lidar", "effective_dimension", "alpha", "alpha_r2")
+    rows = []
+    for baseline, factor in ((None, 1.0), ("random_init", 0.5), ("raw_pixels", 0.7)):
+        for name, value in values.items():
+            if baseline != "raw_pixels" or name not in ranks:
+                metric = f"diagnose.{f'{baseline}_' if baseline else ''}{name}"
+                one = score(metric, value * factor, 0.01, 400, baseline, f"how {name} of {baseline or 'the encoder'} was measured")
+                rows.append(one | {"stage": "final"} | ({"low": None, "high": None} if name in ranks else {}))
+    (folder / "diagnose.json").write_text(json.dumps(rows))
+    rank = np.arange(1, 33)
+    tables = [
+        pd.DataFrame({"source": source, "rank": rank, "eigenvalue": 3.0 * rank**-alpha})
+        for source, alpha in (("trained", 1.0), ("random_init/0", 2.5))
+    ]
+    pd.concat(tables, ignore_index=True).to_parquet(folder / "diagnose.spectra.parquet", index=False)
+
+
 def make_scores(folder: Path, store: Path) -> None:
     """A probe that errs on one test image in eight, neighbors that learned nothing, fine-tuning."""
     folder.mkdir(parents=True)
@@ -138,6 +163,7 @@ def make_scores(folder: Path, store: Path) -> None:
     finetune.append(score("finetune.gain", 0.038, 0.014, n, "from_scratch", tuned))
     for room, rows in {"linear_eval": linear, "knn_eval": neighbors, "finetune": finetune}.items():
         (folder / f"{room}.json").write_text(json.dumps(rows))
+    make_diagnosis(folder)
     labels = test.label.to_numpy(dtype=np.int64)
     wrong = np.arange(n) % 8 == 3
     predictions = pd.DataFrame(

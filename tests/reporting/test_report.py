@@ -96,6 +96,7 @@ def test_the_report_holds_every_section_and_file(whole: SimpleNamespace) -> None
         assert words in said
     assert "No " not in said.replace("No label", "")
     names = {"results", "confusion", "classes", "loss", "knn", "embedding_std", "effective_rank", "learning_rate", "other_curves"}
+    names |= {"spectrum", "invariances"}
     assert {path.stem for path in (place.out / "figures").iterdir()} == names | {"views", "neighbors", "map", "map_random_init"}
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == len(names) + 3 + 4 * (1 + 3)  # the retrieval grid: four queries, three neighbors each
@@ -136,6 +137,7 @@ def test_without_labels_the_page_says_what_is_missing(tmp_path: Path) -> None:
     said = " ".join(Page(place.out / "report.html").text.split())
     for words in [
         "evaluation needs labeled train and test images",
+        "No diagnosis: the room diagnose has left no numbers",
         "No results by class: the images have no labels",
         "No online kNN curve",
     ]:

@@ -1,4 +1,4 @@
-"""The blocks extract_features, linear_eval, knn_eval and finetune."""
+"""The blocks extract_features, linear_eval, knn_eval, diagnose and finetune."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ class LinearConfig(Config):
 class KnnConfig(Config):
     k: int = Field(default=20, ge=1, le=100_000)  # 20: DINO, 200: InstDisc; at most the bank's size is used
     temperature: float = Field(default=0.07, gt=0, le=1000)
+
+
+class DiagnoseConfig(Config):
+    images: int = Field(default=2000, ge=10, le=100_000)  # of train and validation, by their stored features
+    view_images: int = Field(default=400, ge=10, le=5000)  # of these, by views that have to be encoded
+    views: int = Field(default=10, ge=2, le=100)  # of the training's, an image, for LiDAR; the paper: 50 of 1000 images
+    random_init_seeds: int = Field(default=1, ge=1, le=20)  # whose views are encoded; at most as many as extract_features has
+    neighbors: int = Field(default=10, ge=1, le=1000)
+    kmeans_starts: int = Field(default=5, ge=1, le=100)
+    stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
 
 
 class FinetuneOptimizer(OptimizerConfig):

@@ -51,9 +51,13 @@ def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int,
 
 def raw_pixels(images: Tensor) -> dict[str, Tensor]:
     """uint8 (B, S, S, C) -> (B, C s s) in [0, 1], s = min(S, 32), by area."""
-    pixels = images.permute(0, 3, 1, 2).float() / 255
-    side = min(RAW_SIDE, pixels.shape[-1])
-    return {PIXELS: F.interpolate(pixels, size=(side, side), mode="area").flatten(1)}
+    return {PIXELS: area_pixels(images.permute(0, 3, 1, 2).float() / 255)}
+
+
+def area_pixels(images: Tensor) -> Tensor:
+    """(B, C, S, S) -> (B, C s s), s = min(S, 32), by area."""
+    side = min(RAW_SIDE, images.shape[-1])
+    return F.interpolate(images, size=(side, side), mode="area").flatten(1)
 
 
 @torch.no_grad()
@@ -64,10 +68,18 @@ def prepare(method: Method, store: Store, seed: int) -> None:
 
 
 @torch.no_grad()
-def set_statistics(method: Method, store: Store, batch_size: int, seed: int, device: torch.device) -> None:
+def set_statistics(
+    method: Method,
+    store: Store,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    through: Callable[[Tensor], object] | None = None,
+) -> None:
     """Running statistics of every batch norm := the mean over batches of train (or unlabeled) images; weights stay as they are.
 
-    Else the baseline would be handicapped: its layers do not give mean 0 and variance 1. Leaves the method in eval mode."""
+    Else the baseline would be handicapped: its layers do not give mean 0 and variance 1. Leaves the method in eval mode.
+    `through`: what the images (B, C, H, W) go through; None: the encoder's stages, which is all that features need."""
     norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     method.eval()
     if not norms:
@@ -79,7 +91,7 @@ def set_statistics(method: Method, store: Store, batch_size: int, seed: int, dev
         norm.train()
     for images in _batches(store, _drawn(store, seed), batch_size):
         if len(images) > 1:
-            method.stages(plain_view(images.to(device), method.image_size))
+            (through or method.stages)(plain_view(images.to(device), method.image_size))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     method.eval()

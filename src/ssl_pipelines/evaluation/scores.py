@@ -17,13 +17,13 @@ from ssl_pipelines.data.seeding import generator
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One number. `value`, `low`, `high` are fractions; `n` test images; `baseline` names what it is, or is compared with."""
+    """One number. `value`, `low`, `high` are fractions but for diagnoses; `baseline` names what it is, or is compared with."""
 
     metric: str
     value: float
-    low: float
-    high: float
-    n: int
+    low: float | None  # None: it has no interval
+    high: float | None
+    n: int  # test images; of diagnoses, others
     protocol: str
     seed: int
     baseline: str | None

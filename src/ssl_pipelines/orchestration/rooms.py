@@ -52,12 +52,16 @@ ROOMS: dict[str, Room] = {
             ("ssl_pipelines.evaluation.knn",), ("knn_eval.json", "knn_eval.predictions.parquet"),
         ),
         Room(
+            "diagnose", "diagnosis", "data/07_model_output", ("store", "model", "features"), ("diagnose", "seed"),
+            ("ssl_pipelines.evaluation.diagnose",), ("diagnose.json", "diagnose.spectra.parquet"),
+        ),
+        Room(
             "finetune", "finetune_scores", "data/07_model_output", ("store", "model"), ("finetune", "seed"),
             ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"),
         ),
         Room(
             "report", "report", "data/08_reporting",
-            ("store", "gate", "model", "features", "linear_scores", "knn_scores", "finetune_scores"), ("report", "seed"),
+            ("store", "gate", "model", "features", "linear_scores", "knn_scores", "diagnosis", "finetune_scores"), ("report", "seed"),
             ("ssl_pipelines.reporting.report",),
         ),
     )
@@ -76,5 +80,5 @@ def upstream(name: str) -> list[str]:
 
 def code_of(room: Room, *methods: str) -> tuple[str, ...]:
     """The modules to follow: the room's own, and the methods' where the room runs them."""
-    runs_methods = room.artifact in ("model", "features", "finetune_scores")
+    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores")
     return (*room.code, *map(module_of, methods)) if runs_methods else room.code

@@ -1,4 +1,4 @@
-"""What the three evaluation rooms have in common: skip with a reason where there is nothing to score, tell MLflow the scores."""
+"""What the evaluation rooms have in common: skip with a reason where there is nothing to score, tell MLflow the scores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
 
+EMPTY = {  # table -> its columns where there is nothing to write
+    "predictions": pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64"),
+    "spectra": pd.DataFrame({"source": [], "rank": [], "eigenvalue": []}),
+}
 log = logging.getLogger("ssl_pipelines")
 
 
@@ -28,6 +32,7 @@ def make_scores(
     room = ROOMS[name]
 
     def build(folder: Path, record: Record) -> None:
+        (folder / f"{name}.skipped.txt").unlink(missing_ok=True)  # of data that stood here before
         try:
             scores = evaluate(folder)
         except NotApplicable as reason:
@@ -56,7 +61,12 @@ def tell(name: str, scores: Sequence[Score]) -> None:
     model = project_root() / ROOMS["pretrain"].folder
     tracker.open_evaluation(provenance_of(model), f"evaluation: {', '.join(current().asked) or 'all'}", {})
     rows = [(score.metric, score.value, 0) for score in scores]
-    rows += [(f"{score.metric}_{end}", value, 0) for score in scores for end, value in (("low", score.low), ("high", score.high))]
+    rows += [
+        (f"{score.metric}_{end}", value, 0)
+        for score in scores
+        for end, value in (("low", score.low), ("high", score.high))
+        if value is not None
+    ]
     tracker.metrics(rows)
     tracker.tags({f"protocol.{name}": scores[0].protocol} if scores else {})
 
@@ -67,9 +77,10 @@ def networks(name: str) -> list[str]:
 
 
 def _write_nothing(folder: Path, name: str, reason: str) -> None:
-    empty = pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64")
-    with new_file(folder / f"{name}.predictions.parquet") as partial:
-        empty.to_parquet(partial, index=False)
+    for part in ROOMS[name].outputs:
+        if part.endswith(".parquet"):
+            with new_file(folder / part) as partial:
+                EMPTY[part.split(".")[1]].to_parquet(partial, index=False)
     for network in networks(name):  # none was trained
         with new_folder(folder / network):
             pass

@@ -10,6 +10,7 @@ from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.data.store import Store
 from ssl_pipelines.reporting import figures, results, sections, tables
 from ssl_pipelines.reporting.config import ReportConfig
+from ssl_pipelines.reporting.diagnosis import diagnosis
 from ssl_pipelines.reporting.inputs import Features, Model, Scores
 from ssl_pipelines.reporting.metrics import merge
 from ssl_pipelines.reporting.page import write_page
@@ -58,6 +59,7 @@ def _shown(
         "results": "No scores: evaluation needs labeled train and test images."
         if not labeled
         else "No scores: no evaluation has run.",
+        "diagnosis": "No diagnosis: the room diagnose has left no numbers.",
         "classes": by_class if isinstance(by_class, str) else "",
         "retrieval": grid if isinstance(grid, str) else "",
         "map": maps if isinstance(maps, str) else "",
@@ -84,6 +86,7 @@ def _shown(
         "why": why,
         "figures": charts,
         "curves": curves,
+        "diagnosis": diagnosis(scores),
         "retrieval": None if isinstance(grid, str) else grid,
         "pictures": sections.model_pictures(model),
         "headline": results.headline(scores),
@@ -95,7 +98,8 @@ def _shown(
 
 def _pictures(shown: Mapping[str, Any]) -> list[Figure]:
     grid = [shown["retrieval"].figure] if shown["retrieval"] else []
-    every = [*shown["figures"].values(), *shown["curves"], *shown["pictures"], *grid, *shown["maps"]]
+    looks = shown["diagnosis"].figures if shown["diagnosis"] else []
+    every = [*shown["figures"].values(), *looks, *shown["curves"], *shown["pictures"], *grid, *shown["maps"]]
     return [picture for picture in every if picture is not None]
 
 

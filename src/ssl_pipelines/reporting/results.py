@@ -99,10 +99,12 @@ def _bits_label(row: Mapping[str, Any]) -> str:
 
 
 def other_scores(scores: Scores) -> Table | None:
-    """What the rooms recorded beyond the results."""
+    """What the rooms recorded beyond the results; the diagnosis has a section of its own."""
     shown = {f"{prefix}.{name}" for prefix in PREFIX.values() for name in [*COLUMNS, "gain"]}
     shown |= {str(row["metric"]) for row in scores.rooms.get(PIXELS, [])}
-    rows = [_cell(metric, row) for metric, row in scores.by_metric.items() if metric not in shown]
+    rows = [
+        _cell(metric, row) for metric, row in scores.by_metric.items() if metric not in shown and not metric.startswith("diagnose.")
+    ]
     if not rows:
         return None
     text = [(cell.label, f"{cell.value} {cell.unit}", cell.interval, cell.n, cell.protocol) for cell in rows]

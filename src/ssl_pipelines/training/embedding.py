@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_pipelines.data import Store
 from ssl_pipelines.views.plain import plain_view
 
-BATCH = 512  # images
+BATCH = 256  # images
 
 
 @torch.no_grad()

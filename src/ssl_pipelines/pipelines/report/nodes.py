@@ -14,6 +14,7 @@ def write_report(
     features: Artifact,
     linear_scores: Artifact,
     knn_scores: Artifact,
+    diagnosis: Artifact,
     finetune_scores: Artifact,
     parameters: dict[str, Any],
 ) -> Artifact:
@@ -21,5 +22,5 @@ def write_report(
     from ssl_pipelines.orchestration.reports import make_report
 
     inputs = {"store": store, "gate": gate, "model": model, "features": features}
-    scores = {"linear_scores": linear_scores, "knn_scores": knn_scores, "finetune_scores": finetune_scores}
+    scores = {"linear_scores": linear_scores, "knn_scores": knn_scores, "diagnosis": diagnosis, "finetune_scores": finetune_scores}
     return make_report(inputs | scores, Parameters.of(parameters))

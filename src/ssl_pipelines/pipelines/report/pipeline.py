@@ -10,7 +10,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 write_report,
-                ["store", "gate", "model", "features", "linear_scores", "knn_scores", "finetune_scores", "parameters"],
+                ["store", "gate", "model", "features", "linear_scores", "knn_scores", "diagnosis", "finetune_scores", "parameters"],
                 "report",
                 name="report",
             )

@@ -1,0 +1,36 @@
+"""Percentile intervals of means over images and over pairs of images. Efron & Tibshirani 1993, chapter 13."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 1000
+Floats = NDArray[np.float64]
+
+
+def resamples(n: int, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """How often each of n images is drawn, in `draws` samples of n with replacement: (draws, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+
+
+def resampled_means(values: Floats, counts: Floats) -> Floats:
+    """(n,) -> (draws,)"""
+    return counts @ values / counts.sum(1)
+
+
+def pair_mean(kernel: Floats) -> float:
+    """The mean of a symmetric (n, n) over pairs of different images."""
+    n = len(kernel)
+    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
+
+
+def resampled_pair_means(kernel: Floats, counts: Floats) -> Floats:
+    """The same in every sample: (n, n) -> (draws,). An image that is drawn twice is no pair."""
+    products = np.einsum("di,di->d", counts @ kernel, counts) - counts**2 @ np.diag(kernel)
+    return products / (counts.sum(1) ** 2 - (counts**2).sum(1))
+
+
+def interval(samples: Floats) -> tuple[float, float]:
+    low, high = np.percentile(samples, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""What the representation is like: alignment, ranks, spectrum, invariances."""
