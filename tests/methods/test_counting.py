@@ -111,8 +111,8 @@ def test_the_other_image_is_never_the_same():
 
 def test_counts_are_not_negative_and_four_tiles_add_no_bias(digits):
     method, batch = ready(digits)
-    assert method.project(batch.views["global"][0]).min() >= 0
-    assert method.projector[-2].bias is None
+    assert method.count(batch.views["global"][0]).min() >= 0
+    assert method.counter[-2].bias is None
 
 
 def test_what_does_not_fit_is_refused(digits):
