@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_pipelines.distributed import AveragedBackward, gather_rows, rank, world_size
+from ssl_pipelines.distributed import AveragedBackward, rank
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
-from ssl_pipelines.training.embedding import embed_images
+from ssl_pipelines.training.embedding import embed_on_all_ranks
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.optim import build_optimizers, clip_gradients, set_schedules, trained
 from ssl_pipelines.training.randomness import derive
@@ -125,14 +124,11 @@ class Loop:
     @torch.no_grad()
     def embed(self, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """`function` (None: `encode`) of the whole training set, (N, D) in evaluation mode, on the CPU. Every rank does its share."""
-        function, total = function or self.method.encode, len(self.feed.ids)
-        share = -(-total // world_size())
-        mine = self.feed.ids[(rank() * share + np.arange(share)).clip(max=total - 1)]
         self.method.eval()
-        z = embed_images(self.feed.store, mine, function, self.method.image_size, self.device)
-        assert z is not None
+        facts = (self.method.image_size, self.device)
+        z = embed_on_all_ranks(self.feed.store, self.feed.ids, function or self.method.encode, *facts)
         self.method.train()
-        return gather_rows(z)[:total]
+        return z
 
     def state(self) -> dict:
         """All that a step depends on: weights, buffers, optimizers, the epoch's sampling."""
