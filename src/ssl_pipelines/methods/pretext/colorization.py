@@ -45,7 +45,6 @@ class Colorization(Method):
 
     config: Config
     needs = ("rgb",)
-    in_channels = 3  # of `encode`; the encoder takes lightness
     compares_within_batch = False
     judged_at = "best"
     bins: Tensor

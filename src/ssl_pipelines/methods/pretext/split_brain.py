@@ -38,7 +38,6 @@ class SplitBrain(Method):
     config: Config
     needs = ("rgb",)
     encoders = ("halves",)
-    in_channels = 3  # of `encode`; the halves take one and two
     compares_within_batch = False
     judged_at = "best"
     halves: Sequence[Encoder]
