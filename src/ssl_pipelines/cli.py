@@ -85,11 +85,11 @@ def _finish(status: str) -> None:
 def _check_names(options: dict[str, Any]) -> None:
     from ssl_pipelines.artifacts.errors import unknown
     from ssl_pipelines.orchestration.paths import project_root
-    from ssl_pipelines.orchestration.rooms import ROOMS
+    from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS
 
     for name in options.get("pipelines") or []:
-        if name not in ROOMS and name != "__default__":
-            raise unknown("pipeline", name, [*ROOMS, "__default__"])
+        if name not in (allowed := [*ROOMS, *TOOLS, "__default__"]):
+            raise unknown("pipeline", name, allowed)
     environment, root = options.get("env") or os.environ.get("KEDRO_ENV"), project_root()
     if environment and not options.get("conf_source") and not (root / "conf" / environment).is_dir():
         raise unknown("env", environment, [path.name for path in (root / "conf").iterdir() if path.is_dir()])

@@ -8,7 +8,7 @@ import yaml
 
 from ssl_pipelines.orchestration.dvc import outputs, render
 from ssl_pipelines.orchestration.parameters import BLOCKS, RUN_KEYS, Parameters
-from ssl_pipelines.orchestration.rooms import BY_ARTIFACT, ROOMS, upstream
+from ssl_pipelines.orchestration.rooms import BY_ARTIFACT, ROOMS, TOOLS, before_tool, upstream
 from ssl_pipelines.pipeline_registry import register_pipelines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ def test_dvc_yaml_is_the_generated_one():
 
 def test_a_stage_a_room_with_the_parameters_that_its_fingerprint_reads():
     typed = Parameters.of(BASE)
-    assert list(DVC["stages"]) == list(ROOMS)
+    assert list(DVC["stages"]) == [name for name, room in ROOMS.items() if not room.on_request]
     for name, stage in DVC["stages"].items():
         [keys] = stage["params"][0].values()
         assert set(keys) == set(typed.read_by(ROOMS[name].parameters))
@@ -49,7 +49,8 @@ def test_the_catalog_has_an_entry_a_room_at_its_record():
 def test_the_nodes_read_what_the_rooms_say():
     pipelines = register_pipelines()
     for name, room in ROOMS.items():
-        [node] = [node for node in pipelines["__default__"].nodes if node.name == name]
+        [node] = [node for node in pipelines[name].nodes if node.name == name]
+        assert (node in pipelines["__default__"].nodes) is not room.on_request
         assert list(node.inputs) == [*room.inputs, "parameters"]
         assert node.outputs == [room.artifact]
         assert {node.name for node in pipelines[name].nodes} == set(upstream(name))
@@ -66,3 +67,12 @@ def _merge(below, above):
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return below | {key: _merge(below.get(key), value) for key, value in above.items()}
+
+
+def test_a_tool_runs_after_the_rooms_that_make_what_it_reads():
+    pipelines = register_pipelines()
+    for name, artifacts in TOOLS.items():
+        [node] = [node for node in pipelines[name].nodes if node.name == name]
+        assert (list(node.inputs), node.outputs) == ([*artifacts, "parameters"], []), "nothing stands on a tool"
+        assert {node.name for node in pipelines[name].nodes} == {*before_tool(name), name}
+        assert name not in ROOMS

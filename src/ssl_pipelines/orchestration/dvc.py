@@ -24,7 +24,7 @@ PLOTS = {"loss": "loss", "learning_rate": "learning_rate", "knn": "knn_top1"}  #
 
 def stages(parameters: dict[str, Any]) -> dict[str, Any]:
     """The content of dvc.yaml for the parameters of conf/base."""
-    return {"stages": {name: _stage(room, parameters) for name, room in ROOMS.items()}, "plots": _plots()}
+    return {"stages": {name: _stage(room, parameters) for name, room in ROOMS.items() if not room.on_request}, "plots": _plots()}
 
 
 def render(parameters: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The rooms: what each reads, writes and runs. Freshness, dvc.yaml and the catalog are all made or checked from this table."""
+"""The rooms: what each reads, writes and runs. Freshness, dvc.yaml and the catalog are all made or checked from this table; and the tools."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Room:
     parameters: tuple[str, ...]  # keys of Parameters.read_by
     code: tuple[str, ...]  # modules whose import closure the room runs
     outputs: tuple[str, ...] = ()
+    on_request: bool = False  # runs where it is named alone: no part of the whole road, nor of `dvc repro`
 
     @property
     def record(self) -> str:
@@ -66,6 +67,8 @@ ROOMS: dict[str, Room] = {
         ),
     )
 }  # fmt: skip
+# What is done with finished models: nothing stands on them, so nothing is kept fresh. Name -> the artifacts of this project that they read.
+TOOLS: dict[str, tuple[str, ...]] = {}
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 
 
@@ -75,6 +78,12 @@ def upstream(name: str) -> list[str]:
     for room in reversed(ROOMS.values()):
         if room.name in needed:
             needed |= {BY_ARTIFACT[artifact].name for artifact in room.inputs}
+    return [room for room in ROOMS if room in needed]
+
+
+def before_tool(name: str) -> list[str]:
+    """The rooms that make what a tool reads, in the order in which they run."""
+    needed = {room for artifact in TOOLS[name] for room in upstream(BY_ARTIFACT[artifact].name)}
     return [room for room in ROOMS if room in needed]
 
 
