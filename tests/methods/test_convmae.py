@@ -126,7 +126,7 @@ def test_pictures_show_masked_input_reconstruction_and_original(digits):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"methods": {"convmae": {"strides": [2, 2, 2]}}}, r"strides=\[2, 2, 2\] make tokens of 8 px, backbone.patch_size=4"),
+        ({"methods": {"convmae": {"strides": [2, 2, 2]}}}, r"strides=\[2, 2, 2\] and backbone.patch_size=4"),
         ({"methods": {"convmae": {"strides": [3, 1, 1]}}}, r"methods.convmae.strides"),
         ({"methods": {"convmae": {"kernel": 4}}}, r"methods.convmae.kernel=4"),
         ({"backbone": {"positions": "relative"}}, r"backbone.positions='relative' needs every patch"),

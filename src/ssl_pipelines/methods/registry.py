@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig
+from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, fitting_patch_size
 from ssl_pipelines.networks.own import OWN
 
 if TYPE_CHECKING:
@@ -176,8 +177,10 @@ def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerCon
     return OptimizerConfig.of(merged(start, values), "pretrain.optimizer")
 
 
-def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfig:
-    """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it."""
+def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collection[int] = ()) -> BackboneConfig:
+    """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it.
+
+    `sizes` of the views, px: where they are known, a ViT's patches follow them, unless their size is given."""
     values = dict(values or {})
     cls = method_class(name)
     own = cls.recipe.backbone
@@ -200,6 +203,8 @@ def resolved_backbone(name: str, values: dict[str, Any] | None) -> BackboneConfi
         )
     if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
         config = config.model_copy(update={"depth": VITS[config.name][1]})
+    if config.name in VITS and sizes and "patch_size" not in values:
+        config = config.model_copy(update={"patch_size": fitting_patch_size(sizes)})
     return config
 
 

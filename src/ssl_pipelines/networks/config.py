@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +15,8 @@ UNPADDED = {"unpadded_small": (32, 256, 2), "unpadded_base": (128, 1024, 3)}  # 
 
 KINDS: dict[str, tuple[str, ...]] = {"resnet": RESNETS, "vit": tuple(VITS), "unpadded": tuple(UNPADDED)}
 
+SMALLEST_PATCH, MOST_PATCHES = 4, 14  # px a side; patches a side
+
 
 class BackboneConfig(Config):
     """`auto` is the method's own choice; any other name is one of ours or any timm model."""
@@ -25,7 +28,17 @@ class BackboneConfig(Config):
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = (
         None  # ResNets: px a place of the last map; later stages keep the resolution
     )
-    patch_size: int = Field(default=4, ge=1, le=64)  # ViT only
+    patch_size: int = Field(default=SMALLEST_PATCH, ge=1, le=64)  # ViT only; where none is given, `fitting_patch_size` of the views
     depth: int | None = Field(default=None, ge=1, le=48)  # ViT only; None: the name's
     positions: Literal["sincos", "relative"] = "sincos"  # ViT only; relative: one table of biases for all blocks, nothing absolute
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # ViT and timm models
+
+
+def fitting_patch_size(sizes: Collection[int]) -> int:
+    """px: the smallest of 4 or more that divides every view's side and makes at most 14 x 14 patches, as papers have at 224 px."""
+    fitting = (
+        side
+        for side in range(SMALLEST_PATCH, max(sizes) // 2 + 1)
+        if max(sizes) <= MOST_PATCHES * side and not any(size % side for size in sizes)
+    )
+    return next(fitting, SMALLEST_PATCH)

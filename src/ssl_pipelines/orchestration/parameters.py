@@ -56,7 +56,7 @@ class Parameters:
         assert isinstance(dataset, DatasetConfig)
         given = {key: getattr(dataset, key) for key in PATHS}
         blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
-        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree})
+        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
         if run.pretrain.init_from:
             pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
             run = run.model_copy(update={"pretrain": pretrain})

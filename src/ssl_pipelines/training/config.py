@@ -48,8 +48,9 @@ class RunConfig(Config):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @classmethod
-    def resolve(cls, parameters: Mapping[str, Any]) -> Self:
-        """From the parameter tree {method, methods, backbone, pretrain, seed}, with every default filled in.
+    def resolve(cls, parameters: Mapping[str, Any], store_size: int | None = None) -> Self:
+        """From the parameter tree {method, methods, backbone, pretrain, seed}, with every default filled in; what depends on the
+        images' size, where that is known (px).
 
         Raises InputError, one line, for what is unknown, out of range, or does not fit together."""
         name = str(parameters.get("method", "simclr"))
@@ -68,7 +69,9 @@ class RunConfig(Config):
             )
         _check_names(name, method, checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
-        own, backbone = configs.get(name) or method_config(name, None), resolved_backbone(name, _block(parameters, "backbone"))
+        own = configs.get(name) or method_config(name, None)
+        groups = own.resolved_views(store_size).groups.values() if store_size else ()
+        backbone = resolved_backbone(name, _block(parameters, "backbone"), [group.size for group in groups if group.size])
         own.check_run(checked.batch_size, backbone)
         return cls(
             method=name,

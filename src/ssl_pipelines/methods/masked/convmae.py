@@ -4,7 +4,8 @@ The mask is drawn on the grid of tokens and repeated on the finer grids of two c
 alone; both stages' maps are added to its output before the last norm, and MAE's decoder predicts MAE's targets.
 Gao et al., NeurIPS 2022, arXiv:2205.03892.
 
-Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2, and the settings of MAE here, for small images and short runs. As theirs, the fused
+Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2 where patches have 4 px, and the settings of MAE here, for small images and short
+runs. As theirs, the fused
 maps serve pretraining alone: what is evaluated is the mean of the last block's tokens.
 """
 
@@ -40,15 +41,20 @@ class ConvMAE(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["convmae"] = "convmae"
         normalize_targets: bool = True
-        strides: tuple[Literal[1, 2, 4, 8], Literal[1, 2, 4, 8], Literal[1, 2, 4, 8]] = (2, 2, 1)  # their product is the patch size
+        strides: tuple[Literal[1, 2, 4, 8], Literal[1, 2, 4, 8], Literal[1, 2, 4, 8]] | None = None  # None: by the patch size
         conv_depth: int = Field(default=2, ge=1, le=12)  # blocks a convolution stage
         kernel: Literal[3, 5, 7, 9] = 5
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             super().check_run(batch_size, backbone)
-            if prod(self.strides) != backbone.patch_size:
-                found = f"methods.convmae.strides={list(self.strides)} make tokens of {prod(self.strides)} px"
-                raise InputError(f"{found}, backbone.patch_size={backbone.patch_size}: allowed are strides whose product it is")
+            if prod(self.strides_of(backbone.patch_size)) != backbone.patch_size:
+                found = f"methods.convmae.strides={self.strides and list(self.strides)}"
+                raise InputError(f"{found} and backbone.patch_size={backbone.patch_size}: allowed are strides whose product it is")
+
+        def strides_of(self, patch_size: int) -> tuple[int, int, int]:
+            """px, places, places; 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4."""
+            first = 4 if patch_size >= 16 else 2
+            return self.strides or (first, 2, patch_size // (2 * first))
 
     config: Config
     needs = ("vit",)
@@ -60,10 +66,11 @@ class ConvMAE(Method):
         super().__init__(config, parts)
         vit = parts.build_encoder()
         assert isinstance(vit, ViT)
-        self.encoder = ConvViT(vit, config.strides, config.conv_depth, config.kernel)
+        strides = config.strides_of(vit.patch_size)
+        self.encoder = ConvViT(vit, strides, config.conv_depth, config.kernel)
         self.patch_size = vit.patch_size
         check_patches(parts.image_size, self.patch_size)
-        self.places = (config.strides[1] * config.strides[2], config.strides[2])  # of each stage, along the side of a token
+        self.places = (strides[1] * strides[2], strides[2])  # of each stage, along the side of a token
         self.fusion = nn.ModuleList(nn.Linear(n**2 * d, vit.dim) for n, d in zip(self.places, self.encoder.dims[:2], strict=True))
         init_transformer(self.fusion)
         self.norm = nn.LayerNorm(vit.dim)
