@@ -14,6 +14,7 @@ from ssl_pipelines.training.loop import Loop
 from ssl_pipelines.views import plain_view
 
 ROWS, SCALE_TO = 8, 64  # images shown; px to which small ones are enlarged
+GAP = 4  # px to either side: wider than the lines within a picture that is put together from tiles
 
 
 def save_views(loop: Loop, work: Path, events: Events) -> None:
@@ -51,7 +52,7 @@ def _grid(columns: list[Tensor]) -> Tensor:
     tiles = []
     for column in columns:
         tile = torch.nn.functional.interpolate(column.float().cpu(), size=(side, side), mode="nearest")
-        tiles.append(torch.nn.functional.pad(tile, (2, 2, 2, 2), value=1.0))
+        tiles.append(torch.nn.functional.pad(tile, (GAP, GAP, 2, 2), value=1.0))
     return torch.cat([torch.cat(list(tile), dim=1) for tile in tiles], dim=2)
 
 
