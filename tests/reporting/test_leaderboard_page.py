@@ -14,7 +14,7 @@ from ssl_pipelines.reporting.leaderboard import Row, Section, curve_file, ranked
 
 # fmt: off
 KEYS = [
-    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second", "peak_memory",
+    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second", "peak_memory", "threads",
     "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint", "code", "verdict", "reason",
 ]
 # fmt: on
@@ -27,7 +27,13 @@ def row(method: str, top1: float | None = 0.5, gain: float = 0.1, **changes: Any
     if top1 is None:
         return Row(**values | {"verdict": "bug", "reason": "the loss is nan at step 5"} | changes)
     values |= {"stage": "final", "images_seen": 60160, "views_seen": 120320, "seconds": 130.0, "images_per_second": 460.0}
-    values |= {"peak_memory": 1_200_000_000, "linear_top1": top1, "random_init_top1": top1 - gain, "knn_top1": top1 - 0.05}
+    values |= {
+        "peak_memory": 1_200_000_000,
+        "threads": 2,
+        "linear_top1": top1,
+        "random_init_top1": top1 - gain,
+        "knn_top1": top1 - 0.05,
+    }
     values |= {"gain": gain, "gain_low": gain - 0.01, "gain_high": gain + 0.01, "verdict": "learns" if gain > 0.01 else "miss"}
     return Row(**values | changes)
 
@@ -63,7 +69,7 @@ def test_list_and_page(tmp_path):
     page = (tmp_path / "leaderboard.md").read_text()
     [b] = [line for line in page.splitlines() if line.startswith("| 1 |")]
     cells = ["[b](leaderboard/cpu/b.json)", "contrastive", "resnet_small, stage3", "60.0 %", "50.0 %", "+10.0 [+9.0, +11.0]"]
-    assert b == f"| 1 | {' | '.join(cells)} | 55.0 % | 60,160 | 460 | 1.2 GB | 2.2 min | learns, stale |"
+    assert b == f"| 1 | {' | '.join(cells)} | 55.0 % | 60,160 | 2 | 460 | 1.2 GB | 2.2 min | learns, stale |"
     assert "1 of 3 learn, 1 miss, 1 with a bug" in page
     assert "Stale, to be made again: b." in page
     assert "No row yet: moco." in page

@@ -31,6 +31,7 @@ class Row(Config):
     seconds: float | None = None  # of training, over all its sittings
     images_per_second: float | None = None
     peak_memory: int | None = None  # while training
+    threads: int | None = None  # of the CPU, while training
     linear_top1: float | None = None
     random_init_top1: float | None = None
     gain: float | None = None
@@ -125,7 +126,7 @@ those that need a ViT. One seed: the interval is over test images, not over trai
 their difference with its 95% interval (paired bootstrap over test images). A method **learns** where that whole interval lies above 0; it is a
 **miss** where not, with the reason below; a **bug** ended its own training or failed. **Stale** is a row whose code has changed since:
 the method's module, or what it imports of losses, networks, views and algorithms. Time and memory are those of training, on the machine
-where it ran.
+where it ran; times of other numbers of CPU **threads** do not compare.
 """
 
 
@@ -152,8 +153,8 @@ def _section(docs: Path, section: Section, rows: Sequence[Row], stale: AbstractS
     lines += ["", f"No row yet: {', '.join(section.absent)}."] if section.absent else []
     lines += ["", f"![Linear top-1, gain, images a second, memory and time of each method](leaderboard/{budget}.png)", ""]
     lines += [
-        "| | method | family | encoder | linear | random init | gain [95%] | kNN | images | images/s | memory | time | verdict |",
-        "|--:|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| | method | family | encoder | linear | random init | gain [95%] | kNN | images | threads | images/s | memory | time | verdict |",
+        "|--:|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     lines += [_line(place, row, row.name in stale) for place, row in enumerate(rows, start=1)]
     reasons = [row for row in rows if row.reason]
@@ -178,6 +179,7 @@ def _line(place: int, row: Row, stale: bool) -> str:
         gain,
         percent(row.knn_top1),
         "–" if row.images_seen is None else f"{row.images_seen:,}",
+        "–" if row.threads is None else str(row.threads),
         "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
         "–" if row.peak_memory is None else f"{row.peak_memory / 1e9:.1f} GB",
         "–" if row.seconds is None else duration(row.seconds),

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 from ssl_pipelines.artifacts import new_folder, read_json
 from ssl_pipelines.evaluation.config import ExtractConfig, KnnConfig, LinearConfig
 from ssl_pipelines.evaluation.features import extract_features
@@ -90,6 +92,7 @@ def _write(job: Job, parameters: Parameters, training: Path, scores: Scores) -> 
         seconds=measured["seconds"],
         images_per_second=measured["images_per_second"],
         peak_memory=measured["peak_memory"],
+        threads=torch.get_num_threads(),
         linear_top1=top["value"],
         random_init_top1=random_init["value"],
         gain=gain["value"],
