@@ -121,6 +121,11 @@ class Tracker:
         except MlflowException as error:
             raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
 
+    def model_uri(self, run_id: str) -> str | None:
+        """The logged model of a run; None where the run is not in this store, or has none."""
+        run = self._find(run_id)
+        return None if run is None else run.data.tags.get("model_uri")
+
     def trained(self, fingerprint: str, code: str) -> str | None:
         """The id of a run whose finished model was made from these parameters, this data and this code; the newest."""
         found = self.client.get_experiment_by_name(EXPERIMENT)
