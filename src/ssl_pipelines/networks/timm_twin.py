@@ -17,30 +17,35 @@ from ssl_pipelines.networks.timm_encoder import TimmEncoder
 from ssl_pipelines.networks.vit import ViT
 
 VIT_NAMES = {"vit_mini": "vit_tiny_patch16_224", "vit_tiny": "vit_tiny_patch16_224", "vit_small": "vit_small_patch16_224"}
+TIMM_EPS = 1e-6  # of the layer norms of timm's vision transformers
 SMALL_STEM = "model.conv1, model.maxpool = torch.nn.Conv2d({channels}, 64, 3, 1, 1, bias=False), torch.nn.Identity()"
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """`timm.create_model(name, **options)`, for ResNets with the small stem changed by one line; it takes `state` strictly."""
+    """`timm.create_model(name, **options)`, changed by one line where the stem or the last norm differs; it takes `state` strictly."""
 
     name: str
     options: Mapping[str, Any]
     state: Mapping[str, Tensor] = field(repr=False)
     small_stem: bool = False
+    last_eps: float | None = None  # of a transformer's last norm
 
     def build(self) -> nn.Module:
         """Fresh weights, in evaluation mode."""
         model = timm.create_model(self.name, pretrained=False, **self.options)
         if self.small_stem:
             model.conv1, model.maxpool = nn.Conv2d(self.options["in_chans"], 64, 3, 1, 1, bias=False), nn.Identity()
+        if self.last_eps is not None:
+            model.norm.eps = self.last_eps
         return model.eval()
 
     def code(self) -> list[str]:
         """The lines that build it, for a reader who has imported timm and torch."""
         words = [f"{key}={'torch.nn.LayerNorm' if value is nn.LayerNorm else repr(value)}" for key, value in self.options.items()]
         lines = [f"model = timm.create_model({self.name!r}, {', '.join(words)})"]
-        return [*lines, SMALL_STEM.format(channels=self.options["in_chans"])] if self.small_stem else lines
+        lines += [SMALL_STEM.format(channels=self.options["in_chans"])] if self.small_stem else []
+        return lines if self.last_eps is None else [*lines, f"model.norm.eps = {self.last_eps:g}"]
 
 
 def twin_of(encoder: Encoder, name: str, image_size: int) -> Twin | str:
@@ -108,6 +113,9 @@ def _of_vit(encoder: ViT, name: str, image_size: int) -> Twin | str:
         "num_heads": encoder.blocks[0].attn.num_heads,  # type: ignore[union-attr]
         "global_pool": "token" if encoder.pooling == "cls" else "avg",
         "fc_norm": False,  # the norm stands before the pooling
-        "norm_layer": nn.LayerNorm,  # timm's own has another epsilon
     }
-    return Twin(VIT_NAMES[name], options, state)
+    within = encoder.blocks[0].norm1.eps  # type: ignore[union-attr]
+    if within != TIMM_EPS:  # timm's blocks have changed it
+        options["norm_layer"] = nn.LayerNorm
+    given = TIMM_EPS if within == TIMM_EPS else nn.LayerNorm(1).eps
+    return Twin(VIT_NAMES[name], options, state, last_eps=encoder.norm.eps if encoder.norm.eps != given else None)
