@@ -54,10 +54,10 @@ def made(home, digits):
     return make
 
 
-def model_of(folder: Path, store: Path, seed: int, right: int, *, values: int = 9, sha256: str = "s" * 64) -> Candidate:
+def model_of(folder: Path, store: Path, seed: int, right: int, *, values: int = 9, sha256: str = "s" * 64, **changes) -> Candidate:
     if not folder.is_dir():
         folder.mkdir(parents=True)
-        opened, config = Store.open(store), small_config("simclr", seed=seed)
+        opened, config = Store.open(store), small_config("simclr", seed=seed, **changes)
         method = small_method(config, opened, seed)
         save_weights(method, folder)
         write_description(folder, describe(config, data_facts(opened), method, 8))
