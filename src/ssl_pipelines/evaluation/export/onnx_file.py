@@ -34,9 +34,9 @@ class Embedder(nn.Module):
 
 def write_onnx(embedder: Embedder, images: Tensor, path: Path) -> dict[str, float]:
     """Writes `path`; returns the largest difference from torch at batch 1 and at all of `images` (n, C, H, W). Raises NoGraph."""
-    import onnxruntime
-
     try:
+        import onnxruntime  # not there where the core is installed alone
+
         with _quiet(), _plain_attention(embedder):
             torch.onnx.export(
                 embedder,

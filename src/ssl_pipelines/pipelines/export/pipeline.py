@@ -6,4 +6,4 @@ from ssl_pipelines.pipelines.export.nodes import export_model
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(export_model, ["parameters"], [], name="export")])
+    return Pipeline([Node(export_model, ["parameters"], None, name="export")])

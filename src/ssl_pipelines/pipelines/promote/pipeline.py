@@ -6,4 +6,4 @@ from ssl_pipelines.pipelines.promote.nodes import promote_model
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(promote_model, ["store", "model", "linear_scores", "parameters"], [], name="promote")])
+    return Pipeline([Node(promote_model, ["store", "model", "linear_scores", "parameters"], None, name="promote")])
