@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -135,8 +136,21 @@ def _closing_words() -> None:
     print_summary()
 
 
+def _aliases_quoted(option: click.Parameter) -> click.Parameter:
+    """--params that take @champion as it is: YAML, in which Kedro reads the values, has another use for @."""
+    quoted, split = copy.copy(option), option.callback
+    assert split is not None
+
+    def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        return split(context, parameter, re.sub(r"=(@[^,]*)", r"='\1'", value) if isinstance(value, str) else value)
+
+    quoted.callback = read
+    return quoted
+
+
 run = copy.copy(kedro_run)
 run.callback = _run
+run.params = [_aliases_quoted(option) if option.name == "params" else option for option in kedro_run.params]
 cli.add_command(run)
 
 

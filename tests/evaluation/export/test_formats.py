@@ -108,7 +108,7 @@ def test_a_chosen_stage_of_a_resnet_in_all_files(tmp_path, photos):
     assert made.dim == expected.shape[1]
     np.testing.assert_array_equal(again, expected)
     for count in (1, 3, 5):
-        [found] = session.run(["embedding"], {"images": images[:count].numpy()})
+        [found] = session.run(["embeddings"], {"images": images[:count].numpy()})
         np.testing.assert_allclose(found, expected[:count], atol=1e-4)
     with pytest.raises(InputError, match=r"^export.stage='layer9' is unknown; did you mean 'layer"):
         export(model, "layer9", photos, out)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ssl_pipelines.methods.base import Method
 
-INPUT, OUTPUT = "images", "embedding"
+INPUT, OUTPUT = "images", "embeddings"
 
 
 class NoGraph(Exception):
@@ -58,7 +58,7 @@ def write_onnx(embedder: Embedder, images: Tensor, path: Path) -> dict[str, floa
             differences[str(count)] = float(np.abs(found - expected).max())
     except Exception as error:  # whatever the exporter or the runtime lacks
         path.unlink(missing_ok=True)
-        raise NoGraph(_reason(error)) from error
+        raise NoGraph(_reason(error).replace(str(path), path.name)) from error
     return differences
 
 
