@@ -7,13 +7,18 @@ import copy
 import json
 import logging
 import os
+import re
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+
+if TYPE_CHECKING:
+    from ssl_pipelines.orchestration.tracking import Tracker
 
 LOG_FILE = "logs/ssl_pipelines.log"
 log = logging.getLogger("ssl_pipelines")
@@ -131,8 +136,21 @@ def _closing_words() -> None:
     print_summary()
 
 
+def _aliases_quoted(option: click.Parameter) -> click.Parameter:
+    """--params that take @champion as it is: YAML, in which Kedro reads the values, has another use for @."""
+    quoted, split = copy.copy(option), option.callback
+    assert split is not None
+
+    def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        return split(context, parameter, re.sub(r"=(@[^,]*)", r"='\1'", value) if isinstance(value, str) else value)
+
+    quoted.callback = read
+    return quoted
+
+
 run = copy.copy(kedro_run)
 run.callback = _run
+run.params = [_aliases_quoted(option) if option.name == "params" else option for option in kedro_run.params]
 cli.add_command(run)
 
 
@@ -176,6 +194,40 @@ def datasets(as_json: bool) -> None:
         _listing(
             [{"name": row["name"], "reads": row["paper"], "needs": row["needs"]} for row in rows], False, ("name", "reads", "needs")
         )
+
+
+@cli.command()
+@click.option("--name", help="Of the registered model; else all that promotions have made.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+def models(name: str | None, as_json: bool) -> None:
+    """List the registered versions: who is champion, by which score, and what became of the others."""
+    from ssl_pipelines.orchestration.registry import registered_names, rows_of
+
+    with _errors_in_one_line():
+        tracker = _tracker()
+        names = [name] if name else registered_names(tracker)
+        rows = [row for one in names for row in rows_of(tracker, one)]
+    _listing(rows, as_json, ("version", "alias", "method", "linear", "data", "commit", "date", "verdict"))
+
+
+@cli.command()
+@click.option("--name", help="Of the registered model; may be left out where there is one.")
+def rollback(name: str | None) -> None:
+    """Withdraw the champion: the one before it is @champion again. A second rollback goes one step further back."""
+    from ssl_pipelines.orchestration.registry import Registry, the_name
+
+    with _errors_in_one_line():
+        tracker = _tracker()
+        registry = Registry(tracker, the_name(tracker, name))
+        with registry.alone():
+            click.echo(registry.say_rollback(*registry.roll_back()))
+
+
+def _tracker() -> Tracker:
+    from ssl_pipelines.orchestration.provenance import git_commit
+    from ssl_pipelines.orchestration.tracking import Tracker
+
+    return Tracker(" ".join(sys.argv), git_commit())
 
 
 @cli.command(context_settings={"show_default": True})

@@ -17,12 +17,12 @@ from ssl_pipelines.artifacts.errors import InputError
 
 
 @contextlib.contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Holds `path` (a lock file that the system frees when the process dies). Raises InputError naming the holder."""
+def only_writer(path: Path, wait: float = 0) -> Iterator[None]:
+    """Holds `path` (a lock file that the system frees when the process dies). Raises InputError naming the holder, after `wait` seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, note = FileLock(path), path.with_suffix(".holder.json")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise InputError(f"{path.stem} is being made by another run ({_holder(note)}); wait for it or stop it") from None
     try:

@@ -4,6 +4,7 @@ arXiv:2011.13377 (45 values of l2 there, raw features; here num_values, standard
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ from ssl_pipelines.evaluation.stored import StoredFeatures
 logger = logging.getLogger("ssl_pipelines")
 STRONGEST, WEAKEST = 5.0, -6.0  # powers of ten of l2, against the sum of the losses
 ON_PATH, REFIT = 1e-4, 1e-5  # largest component of the gradient (logistic.py) at which a fit ends
+CHOSEN = re.compile(
+    r"; stage [^;]*|(?<=l2)=\S+| \(top-1 [\d.]+\)|(?<=refit on fit and validation): [^;]*"
+)  # in a protocol, by validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,11 @@ def _protocol(best: Choice, final: Linear, num_stages: int, config: LinearConfig
         f"{10**WEAKEST:g}..{10**STRONGEST:g} chosen on validation (top-1 {best.score[0]:.4f}); "
         f"refit on fit and validation: {final.iterations} iterations, gradient {final.gradient:.1e}, {end}"
     )
+
+
+def settled(protocol: str) -> str:
+    """What of a protocol stood before a fit: without the stage, the l2 and the iterations that it came to."""
+    return CHOSEN.sub("", protocol)
 
 
 def _warn(source: str, best: Choice, final: Linear) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """images (B, C, H, W) in [0, 1] -> (B, D). The data set's channel statistics are buffers, so weights travel with them."""
+    """images (B, C, H, W) in [0, 1] -> (B, D). The data set's channel statistics are buffers, so weights travel with them.
+
+    Shapes are read by `x.shape[0]`: `len(x)` would tie an exported graph to the batch that it was made with."""
 
     dim: int
     in_channels: int

@@ -77,7 +77,7 @@ class ImageGPT(Encoder):
     def tokens(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, H W) int64, the nearest color of the palette."""
         pixels = self.normalize(images).movedim(1, 3)  # (B, H, W, C)
-        return nearest_centroid(pixels.flatten(0, 2), self.palette.to(pixels)).view(len(images), -1)
+        return nearest_centroid(pixels.flatten(0, 2), self.palette.to(pixels)).view(images.shape[0], -1)
 
     def to_pixels(self, tokens: Tensor, size: int) -> Tensor:
         """(B, T) -> (B, C, size, size) in [0, 1]."""
@@ -87,7 +87,7 @@ class ImageGPT(Encoder):
         """(B, T), mask (B, T) with 1 where hidden -> h^0 (B, T, d)."""
         x: Tensor = self.embedding(tokens)
         if self.causal:
-            x = torch.cat([self.start.to(x.dtype).expand(len(x), 1, -1), x[:, :-1]], dim=1)
+            x = torch.cat([self.start.to(x.dtype).expand(x.shape[0], 1, -1), x[:, :-1]], dim=1)
         elif mask is not None:
             x = x * (1 - mask.to(x)).unsqueeze(2)
         return x + self.positions

@@ -36,7 +36,7 @@ class PatchGrid(Encoder):
     def encode_patches(self, patches: Tensor) -> Tensor:
         """(B, grid, grid, C, P, P) -> (B, D, grid, grid)."""
         z = self.trunk(patches.flatten(0, 2))  # (B grid grid, D)
-        return z.view(len(patches), self.grid, self.grid, -1).permute(0, 3, 1, 2)
+        return z.view(patches.shape[0], self.grid, self.grid, -1).permute(0, 3, 1, 2)
 
     def map(self, images: Tensor) -> Tensor:
         return self.encode_patches(self.patches(images))

@@ -37,7 +37,7 @@ class RowLSTM(nn.Module):
 
     def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The state above the first row."""
-        zero = x.new_zeros(len(x), self.units, x.shape[3])
+        zero = x.new_zeros(x.shape[0], self.units, x.shape[3])
         return zero, zero
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ class DiagonalBiLSTM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, h, H, W). Both directions at once, H + W - 1 steps."""
         gates = torch.cat([skew(one) for one in self.given(x)], dim=1)  # (B, 8 h, H, W + H - 1)
-        hidden = x.new_zeros(len(x), 2 * self.units, x.shape[2])
-        cell, columns = x.new_zeros(len(x), self.units, 2, x.shape[2]), []
+        hidden = x.new_zeros(x.shape[0], 2 * self.units, x.shape[2])
+        cell, columns = x.new_zeros(x.shape[0], self.units, 2, x.shape[2]), []
         for now in gates.unbind(3):
             now = now + self.from_state(F.pad(hidden, (1, 0)))  # row 0 has none above
             now = now.unflatten(1, (2, 4, self.units)).permute(0, 2, 3, 1, 4)  # (B, 4, h, 2, H)
@@ -103,7 +103,7 @@ class DiagonalBiLSTM(nn.Module):
 
     def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states of both directions above the first row, (B, h, W) each; the second one mirrored."""
-        zero = x.new_zeros(len(x), self.units, x.shape[3])
+        zero = x.new_zeros(x.shape[0], self.units, x.shape[3])
         return zero, zero
 
     def along(self, given: Tensor, above: Tensor, direction: int) -> Tensor:

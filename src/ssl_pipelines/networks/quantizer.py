@@ -42,7 +42,7 @@ class VectorQuantizer(nn.Module):
         """(B, D, h, w) -> (B, h, w) int64. In full precision: distances by expansion in half of it may come out negative."""
         with torch.autocast(z.device.type, enabled=False):
             rows = z.movedim(1, -1).flatten(0, -2).to(self.codes.dtype)
-            return nearest_centroid(rows, self.codes).view(len(z), *z.shape[2:])
+            return nearest_centroid(rows, self.codes).view(z.shape[0], *z.shape[2:])
 
     def look_up(self, indices: Tensor) -> Tensor:
         """(B, h, w) -> (B, D, h, w)."""

@@ -46,7 +46,7 @@ class ViT(Encoder):
 
     def encode_tokens(self, tokens: Tensor) -> list[Tensor]:
         """patch tokens (B, T', D), any subset -> after each block (B, 1 + T', D), class token first; the last one normed."""
-        cls = self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1)  # its position is 0
+        cls = self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1)  # its position is 0
         x = torch.cat([cls, tokens], dim=1)
         outputs = []
         for block in self.blocks:
@@ -62,7 +62,7 @@ class ViT(Encoder):
     def map(self, images: Tensor) -> Tensor:
         tokens = self.tokens(images)
         height, width = (side // self.patch_size for side in images.shape[2:])
-        return tokens.transpose(1, 2).reshape(len(tokens), self.dim, height, width)
+        return tokens.transpose(1, 2).reshape(tokens.shape[0], self.dim, height, width)
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return {f"block{k}": self.pool(x) for k, x in enumerate(self.encode_tokens(self.embed(images)), start=1)}

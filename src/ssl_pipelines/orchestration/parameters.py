@@ -10,11 +10,14 @@ from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.evaluation.export.config import ExportConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.orchestration.paths import home_root
-from ssl_pipelines.orchestration.upstream import is_reference
+from ssl_pipelines.orchestration.promotion_config import PromoteConfig
+from ssl_pipelines.orchestration.rooms import TOOLS
+from ssl_pipelines.orchestration.upstream import in_full, is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
 from ssl_pipelines.reporting.config import ReportConfig
 from ssl_pipelines.training.config import RunConfig
@@ -29,6 +32,8 @@ BLOCKS: dict[str, type[Config]] = {
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
+    "promote": PromoteConfig,
+    "export": ExportConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block
@@ -57,12 +62,14 @@ class Parameters:
         given = {key: getattr(dataset, key) for key in PATHS}
         blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
         run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
-        if run.pretrain.init_from:
-            pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
-            run = run.model_copy(update={"pretrain": pretrain})
-        named = dict(run.pretrain.upstream)
-        found = {name: value if is_reference(value) else str(_absolute(value)) for name, value in named.items()}
-        run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update={"upstream": found})})
+        promote = blocks["promote"]
+        assert isinstance(promote, PromoteConfig)
+        named, source = dict(run.pretrain.upstream), run.pretrain.init_from
+        found = {
+            "upstream": {name: _place(value, promote.name) for name, value in named.items()},
+            "init_from": _place(source, promote.name) if source else source,
+        }
+        run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update=found)})
         _fits(dataset, run)
         return cls(run, blocks, given, named, {name: cls.of(values) for name, values in _first_runs(tree, dataset, run)})
 
@@ -91,7 +98,7 @@ class Parameters:
 
     def tree(self) -> dict[str, Any]:
         """All of it, for the log."""
-        tree = self.read_by(("run", *BLOCKS))
+        tree = self.read_by(("run", *(key for key in BLOCKS if key not in TOOLS)))
         return tree | {"pretrain": tree["pretrain"] | {"upstream": dict(self.given_upstream)}}
 
 
@@ -111,6 +118,12 @@ def _first_runs(tree: Mapping[str, Any], dataset: DatasetConfig, run: RunConfig)
 
 def _absolute(path: str | None) -> str | None:
     return str(home_root() / path) if path else path
+
+
+def _place(given: str, registered: str) -> str:
+    """A reference into MLflow in full, or an absolute path."""
+    given = in_full(given, registered)
+    return given if is_reference(given) else str(_absolute(given))
 
 
 def _fits(dataset: DatasetConfig, run: RunConfig) -> None:

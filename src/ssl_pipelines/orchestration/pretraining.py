@@ -20,7 +20,7 @@ from ssl_pipelines.orchestration.rooms import ROOMS, Room
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tail import Tail
 from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.orchestration.upstream import Upstream, find_upstreams
+from ssl_pipelines.orchestration.upstream import Upstream, find_model, find_upstreams, is_reference
 from ssl_pipelines.training import launch
 from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.training.upstream import check_first, facts
@@ -33,8 +33,8 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
     """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped.
 
     What it stands on and was not given (`parameters.first`) is trained first, in a room and an MLflow run of its own."""
-    source = parameters.run.pretrain.init_from
-    extra = {"init_from": _source_digest(Path(source))} if source else {}
+    start, source = _start(parameters)
+    extra = {"init_from": source} if source else {}
     given = find_upstreams(parameters.run.pretrain.upstream, current().tracker)
     extra |= {f"upstream {name}": found.fingerprint for name, found in given.items()}
     # By what it is made from, so that a fresh model needs no look at it.
@@ -43,7 +43,8 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
     def build(folder: Path, record: Record) -> None:
         upstream = given | _first_models(store, gate, parameters)
         folders = {name: str(found.folder) for name, found in upstream.items()}
-        run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update={"upstream": folders})})
+        changes = {"upstream": folders, "init_from": start}
+        run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update=changes)})
         work = folder / "checkpoints" / record.recipe[:8]
         _say_what_else_is_there(work)
         tracker = current().tracker
@@ -172,6 +173,15 @@ def _say_what_else_is_there(work: Path) -> None:
             "pretrain: starting afresh; unfinished trainings of other parameters stay in checkpoints/%s",
             ", checkpoints/".join(others),
         )
+
+
+def _start(parameters: Parameters) -> tuple[str | None, str | None]:
+    """The folder or file that `pretrain.init_from` names, fetched where it is in MLflow, and a digest of what lies there."""
+    given = parameters.run.pretrain.init_from
+    if given and is_reference(given):
+        found = find_model(f"pretrain.init_from={given!r}", given, current().tracker)
+        return str(found.folder), found.fingerprint
+    return given, _source_digest(Path(given)) if given else None
 
 
 def _source_digest(path: Path) -> str:

@@ -68,7 +68,8 @@ def tell(name: str, scores: Sequence[Score]) -> None:
         if value is not None
     ]
     tracker.metrics(rows)
-    tracker.tags({f"protocol.{name}": scores[0].protocol} if scores else {})
+    about = {f"protocol.{name}": scores[0].protocol} if scores else {}
+    tracker.tags(about | ({f"stage.{name}": scores[0].stage} if scores and scores[0].stage else {}))
 
 
 def networks(name: str) -> list[str]:

@@ -121,6 +121,11 @@ class Tracker:
         except MlflowException as error:
             raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
 
+    def model_uri(self, run_id: str) -> str | None:
+        """The logged model of a run; None where the run is not in this store, or has none."""
+        run = self._find(run_id)
+        return None if run is None else run.data.tags.get("model_uri")
+
     def trained(self, fingerprint: str, code: str) -> str | None:
         """The id of a run whose finished model was made from these parameters, this data and this code; the newest."""
         found = self.client.get_experiment_by_name(EXPERIMENT)
@@ -144,13 +149,21 @@ class Tracker:
 
     def scores(self, run_id: str) -> dict[str, float]:
         """The top-1 scores of a pretraining: its own, and its later evaluations', the newest last."""
+        values, _ = self.judged(run_id)
+        return {name: values[name] for name in SCORES if name in values}
+
+    def judged(self, run_id: str) -> tuple[dict[str, float], dict[str, str]]:
+        """Metrics and tags of a pretraining's run and of its later evaluations, the newest last."""
         run = self._find(run_id)
         if run is None:
-            return {}
+            return {}, {}
         query = f"tags.`mlflow.parentRunId` = '{run_id}'"
         children = self.client.search_runs([run.info.experiment_id], query, order_by=["attributes.start_time ASC"])
-        values = {name: value for one in [run, *children] for name, value in one.data.metrics.items()}
-        return {name: values[name] for name in SCORES if name in values}
+        metrics = {name: value for one in [run, *children] for name, value in one.data.metrics.items()}
+        about = {
+            name: value for one in children for name, value in one.data.tags.items() if name.startswith(("protocol.", "stage."))
+        }
+        return metrics, {**run.data.tags, **about}
 
     def finish(self, status: str) -> None:
         """FINISHED, FAILED or KILLED, for whichever run is open."""

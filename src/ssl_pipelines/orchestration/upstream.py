@@ -45,12 +45,18 @@ def is_reference(given: str) -> bool:
     return given.startswith(("models:/", "runs:/")) or RUN_ID.fullmatch(given) is not None
 
 
+def in_full(given: str, name: str) -> str:
+    """@champion -> models:/<name>@champion; whatever else stays."""
+    return f"models:/{name}{given}" if given.startswith("@") else given
+
+
 def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[str, Upstream]:
     """Raises InputError, one line, for what is not there or holds no model of this project."""
-    return {name: _find(f"pretrain.upstream.{name}={value!r}", value, tracker) for name, value in given.items()}
+    return {name: find_model(f"pretrain.upstream.{name}={value!r}", value, tracker) for name, value in given.items()}
 
 
-def _find(key: str, given: str, tracker: Tracker | None) -> Upstream:
+def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
+    """One model by any of its names; `key` is what the user wrote, for the error."""
     if not is_reference(given):
         folder, run_id = Path(given), None
         if not (folder / "config.json").is_file():

@@ -131,6 +131,15 @@ def load_method(folder: Path) -> Method:
     return method.eval()
 
 
+def load_encoder(folder: Path) -> Method:
+    """A method whose encoders alone are trained, for `encode` and `stages`: config.json and encoder.safetensors are all that it needs."""
+    body = read_description(folder)
+    method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=0)
+    load_weights(_Holder(method), read_weights(folder, "encoder"), str(folder))
+    split_norms(method, 1)
+    return method.eval()
+
+
 def save_classifier(network: Classifier, description: dict[str, Any], labels_seen: int, folder: Path) -> None:
     """A fine-tuned network as a model folder: `description` is that of the model it started from."""
     save_weights(network.method, folder)

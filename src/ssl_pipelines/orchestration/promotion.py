@@ -1,0 +1,158 @@
+"""Promotion: the project's model is registered in MLflow, and becomes @champion only if it beats the present one beyond chance."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ssl_pipelines.artifacts import Artifact, InputError, read_json
+from ssl_pipelines.data import Store
+from ssl_pipelines.evaluation.contest import METRIC, Judged, Verdict, contest
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.pretraining import provenance_of
+from ssl_pipelines.orchestration.promotion_config import PromoteConfig
+from ssl_pipelines.orchestration.registry import CHAMPION, WEIGHTS, WITHDRAWN, Registry, now
+from ssl_pipelines.orchestration.session import current
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.training.upstream import facts
+
+log = logging.getLogger("ssl_pipelines")
+JUDGED = "judged"  # tag of a version: the artifact folder of its run that holds its scores and its answers
+PLACE = "promotion"  # above it
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The project's finished model, the store that it was judged on, and the judgement; or why there is none."""
+
+    model: Path
+    store: Path
+    judged: Judged | str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return facts(self.model)
+
+
+def candidate_of(store: Artifact, model: Artifact, scores: Artifact) -> Candidate:
+    name = "linear_eval"
+    rows, opened = read_json(scores.path / f"{name}.json"), Store.open(store.path)
+    if not rows:
+        note = scores.path / f"{name}.skipped.txt"
+        why = note.read_text(encoding="utf-8").strip() if note.is_file() else f"{name} has no score"
+        return Candidate(model.path, store.path, f"nothing to compare: {why}")
+    answers = pd.read_parquet(scores.path / f"{name}.predictions.parquet")
+    return Candidate(model.path, store.path, Judged(opened.name, opened.sha256, rows, answers))
+
+
+def promote(candidate: Candidate, parameters: Parameters) -> None:
+    """Registers the candidate, and makes it champion or says in one line why not. Raises InputError with promote.require alone."""
+    config, tracker = parameters.block("promote", PromoteConfig), current().tracker
+    assert tracker is not None
+    registry = Registry(tracker, config.name)
+    with registry.alone():
+        version, anew = _registered(registry, candidate)
+        number = str(version.version)
+        champion = registry.aliases.get(CHAMPION)
+        where = f"version {number} of {config.name}"
+        if champion == number:
+            more = "its scores by the present protocol are kept with it" if anew else "nothing to do"
+            log.info("promote: %s has these weights and is @champion already; %s", where, more)
+            return
+        verdict = _judge(registry, version.tags, candidate, champion, config)
+        by_hand = not verdict.won and config.override is not None
+        if verdict.won or by_hand:
+            reason = f"by hand: {config.override} ({verdict.reason})" if by_hand else verdict.reason
+            registry.crown(number)
+            registry.tag(number, {"verdict": f"champion: {reason}"})
+            log.info("promote: %s is @champion: %s%s", where, reason, f"; version {champion} is @previous" if champion else "")
+            return
+        registry.tag(number, {"verdict": f"refused {now()}: {verdict.reason}"})
+    stays = f"; version {champion} stays" if champion else ""
+    line = f"promote: {where} is not @champion: {verdict.reason}{stays}"
+    if config.require:
+        raise InputError(line)
+    log.warning("%s", line)
+
+
+def _registered(registry: Registry, candidate: Candidate) -> tuple[Any, bool]:
+    """The one version of these weights, with what is known of them by now, and whether that is new."""
+    known, provenance = candidate.facts, provenance_of(candidate.model)
+    version = registry.with_weights(known["fingerprint"])
+    if version is None:
+        uri, run_id = _logged(registry.tracker, candidate, provenance)
+        tags = {
+            WEIGHTS: known["fingerprint"],
+            "method": known["method"],
+            "backbone": known["backbone"],
+            "images_seen": str(known["images_seen"]),
+            "git_commit": str(provenance.get("git_commit", "unknown")),
+        }
+        version = registry.register(
+            uri, run_id, tags, f"{known['method']} on {known['data']}, {known['images_seen']:,} images seen"
+        )
+    anew = _keep_judgement(registry, version, candidate)
+    return registry.version(str(version.version)), anew
+
+
+def _keep_judgement(registry: Registry, version: Any, candidate: Candidate) -> bool:
+    """Scores and answers as artifacts of the version's run, then the tags; True where they were not there yet."""
+    judged = candidate.judged
+    if isinstance(judged, str):
+        return False
+    place = f"{PLACE}/{judged.digest[:16]}"
+    if version.tags.get(JUDGED) == place:
+        return False
+    with tempfile.TemporaryDirectory() as room:
+        judged.write(Path(room) / JUDGED)
+        registry.tracker.client.log_artifacts(version.run_id, str(Path(room) / JUDGED), place)
+    number, tags = (
+        str(version.version),
+        {"data": judged.data, "data.sha256": judged.sha256, "protocol": judged.score(METRIC)["protocol"]},
+    )
+    for row in judged.scores:
+        tags[row["metric"]] = f"{row['value']:.6g}"
+        if row["low"] is not None:
+            tags[f"{row['metric']}.interval"] = f"{row['low']:.6g} {row['high']:.6g}"
+    registry.tag(number, tags | {JUDGED: place})
+    return True
+
+
+def _logged(tracker: Tracker, candidate: Candidate, provenance: Mapping[str, Any]) -> tuple[str, str]:
+    """(URI, run) of the model that its pretraining logged; where this MLflow does not know that run, it is logged now."""
+    from ssl_pipelines.orchestration.model_logging import log_encoder
+
+    run_id = str(provenance.get("mlflow_run_id") or "")
+    uri = tracker.model_uri(run_id) if run_id else None
+    if uri is not None:
+        return uri, run_id
+    opened = tracker.open_evaluation(provenance, "promotion", {"method": candidate.facts["method"]})
+    uri = log_encoder(tracker, candidate.model, candidate.store)
+    tracker.tags({"model_uri": uri})
+    log.info("promote: MLflow did not know the run of this model, so the model was logged now, as %s", uri)
+    return uri, opened
+
+
+def _judge(
+    registry: Registry, tags: Mapping[str, str], candidate: Candidate, champion: str | None, config: PromoteConfig
+) -> Verdict:
+    if WITHDRAWN in tags:
+        return Verdict(False, f"it was withdrawn by a rollback at {tags[WITHDRAWN]}; promote.override=<reason> puts it up again")
+    if isinstance(candidate.judged, str):
+        return Verdict(False, candidate.judged)
+    if champion is None:
+        return contest(candidate.judged, None, config.margin)
+    version = registry.version(champion)
+    place = version.tags.get(JUDGED)
+    if place is None:
+        return Verdict(False, f"version {champion} was not judged by a promotion, so there are no answers of it to compare with")
+    with tempfile.TemporaryDirectory() as room:
+        registry.tracker.download("promote", f"runs:/{version.run_id}/{place}", Path(room))
+        [found] = [path.parent for path in Path(room).rglob("judged.json")]
+        return contest(candidate.judged, Judged.read(found), config.margin)
