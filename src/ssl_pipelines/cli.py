@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -15,6 +16,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+OUTSIDE_BRACKETS = r",(?![^\[\{]*[\]\}])"  # commas between KEY=VALUE pairs
 LOG_FILE = "logs/ssl_pipelines.log"
 log = logging.getLogger("ssl_pipelines")
 
@@ -131,8 +133,29 @@ def _closing_words() -> None:
     print_summary()
 
 
+def _split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Kedro's own splits lists, too, at their commas."""
+    if isinstance(value, dict):
+        return value
+    from omegaconf import OmegaConf
+
+    pairs = [part.strip() for part in re.split(OUTSIDE_BRACKETS, value) if part.strip()]
+    for pair in pairs:
+        if not pair.partition("=")[0].strip() or "=" not in pair:
+            raise click.BadParameter(f"{pair!r} is no KEY=VALUE", context, option)
+    return OmegaConf.to_container(OmegaConf.from_dotlist(["=".join(map(str.strip, pair.split("=", 1))) for pair in pairs]))
+
+
+def _option(option: click.Parameter) -> click.Parameter:
+    if option.name == "params":
+        option = copy.copy(option)
+        option.callback = _split_params
+    return option
+
+
 run = copy.copy(kedro_run)
 run.callback = _run
+run.params = [_option(option) for option in run.params]
 cli.add_command(run)
 
 

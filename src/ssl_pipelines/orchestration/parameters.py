@@ -16,7 +16,7 @@ from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.upstream import is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
-from ssl_pipelines.reporting.config import ReportConfig
+from ssl_pipelines.reporting.config import CompareConfig, ReportConfig
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.runtime import RuntimeConfig
 
@@ -29,6 +29,7 @@ BLOCKS: dict[str, type[Config]] = {
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
+    "compare": CompareConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block

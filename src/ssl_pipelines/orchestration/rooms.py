@@ -68,7 +68,9 @@ ROOMS: dict[str, Room] = {
     )
 }  # fmt: skip
 # What is done with finished models: nothing stands on them, so nothing is kept fresh. Name -> the artifacts of this project that they read.
-TOOLS: dict[str, tuple[str, ...]] = {}
+TOOLS: dict[str, tuple[str, ...]] = {
+    "compare": (),  # finished runs, wherever they were made
+}
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 
 
