@@ -7,7 +7,6 @@ import copy
 import json
 import logging
 import os
-import re
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -16,7 +15,6 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-OUTSIDE_BRACKETS = r",(?![^\[\{]*[\]\}])"  # commas between KEY=VALUE pairs
 LOG_FILE = "logs/ssl_pipelines.log"
 log = logging.getLogger("ssl_pipelines")
 
@@ -139,7 +137,14 @@ def _split_params(context: click.Context, option: click.Parameter, value: Any) -
         return value
     from omegaconf import OmegaConf
 
-    pairs = [part.strip() for part in re.split(OUTSIDE_BRACKETS, value) if part.strip()]
+    pairs, depth = [""], 0
+    for letter in value:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            pairs.append("")
+        else:
+            pairs[-1] += letter
+    pairs = [pair.strip() for pair in pairs if pair.strip()]
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
             raise click.BadParameter(f"{pair!r} is no KEY=VALUE", context, option)

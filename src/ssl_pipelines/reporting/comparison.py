@@ -114,17 +114,18 @@ def _numbers(
         for run in runs
     }
     differences = [
-        {"metric": f"{PREFIX[room]}.top1", "of": runs[i].name, "minus": runs[j].name}
-        | (
-            {"why_not": found}
-            if isinstance(found, str)
-            else {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "right_alone": list(found.alone)}
-        )
+        {"metric": f"{PREFIX[room]}.top1", "of": runs[i].name, "minus": runs[j].name} | _as_json(found)
         for room in ROOMS
         for (i, j), found in pairs[room].items()
     ]
     named = {f"{PREFIX[room]}.top1": runs[index].name for room, index in winners.items() if index is not None}
     return {"runs": {run.name: dict(run.identity) for run in runs}, "scores": scores, "differences": differences, "best": named}
+
+
+def _as_json(found: Difference | str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"why_not": found}
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "right_alone": list(found.alone)}
 
 
 def _room(room: str, runs: Sequence[Run], winner: int | None) -> Room:
