@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 import tempfile
 from collections import Counter
@@ -19,7 +18,7 @@ from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, project_root
 from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.orchestration.runs import NAME, Finished, Runs
+from ssl_pipelines.orchestration.runs import NAME, Finished, Runs, logged_parameters
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
@@ -52,9 +51,7 @@ def _named(given: Sequence[str], tracker: Tracker, place: Path) -> list[Run]:
     for index, name in enumerate(given):
         checkout = _checkout(name)
         key = f"{KEY}[{index}]"
-        found.append(
-            _of_checkout(key, checkout) if checkout else _of_mlflow(key, runs.find(key, name), tracker, place / str(index))
-        )
+        found.append(_of_checkout(key, checkout) if checkout else _of_mlflow(key, runs.find(key, name), runs, place / str(index)))
     seen: dict[tuple[str, ...], str] = {}
     for name, run in zip(given, found, strict=True):
         same = seen.setdefault(tuple(run.identity.values()), name)
@@ -64,20 +61,18 @@ def _named(given: Sequence[str], tracker: Tracker, place: Path) -> list[Run]:
 
 
 def _newest(count: int, tracker: Tracker, place: Path) -> list[Run]:
-    found = Runs(tracker).newest(count)
+    runs = Runs(tracker)
+    found = runs.newest(count)
     if len(found) < 2:
         raise InputError(
             f"{KEY}=[] takes the newest finished runs that have scores, and {tracker.uri} has {len(found)}; 2 at least are compared"
         )
-    return [_of_mlflow(KEY, one, tracker, place / one.id) for one in found]
+    return [_of_mlflow(KEY, one, runs, place / one.id) for one in found]
 
 
-def _of_mlflow(key: str, finished: Finished, tracker: Tracker, place: Path) -> Run:
-    for run in finished.evaluations:  # what is newer takes the place of what is older
-        for folder in (SCORES, PICTURES, FIGURES):
-            for item in tracker.client.list_artifacts(run.info.run_id, folder):
-                place.mkdir(parents=True, exist_ok=True)
-                tracker.client.download_artifacts(run.info.run_id, item.path, str(place))
+def _of_mlflow(key: str, finished: Finished, runs: Runs, place: Path) -> Run:
+    tracker = runs.tracker
+    runs.fetch(finished, (SCORES, PICTURES, FIGURES), place)
     tags, run_id = finished.pretraining.data.tags, finished.id
     scores = _scores(key, place / SCORES, f"run {run_id}")
     curves = {name: _curve(tracker, run_id, name) for name in CURVES if name in finished.pretraining.data.metrics}
@@ -94,13 +89,12 @@ def _of_mlflow(key: str, finished: Finished, tracker: Tracker, place: Path) -> R
         "Data, sha256": tags.get("dataset.sha256", "–"),
         "Model": tags.get("model_uri", "–"),
     }
-    logged = {name: _parsed(value) for name, value in finished.pretraining.data.params.items()}
     return Run(
         finished.experiment or tags.get("method", "–"),
         tags.get("method", "–"),
         tags.get("dataset", "–"),
         tags.get("dataset.sha256", run_id),
-        _compared(logged | _recorded(place / SCORES)),
+        _compared(logged_parameters(finished) | _recorded(place / SCORES)),
         scores,
         curves,
         _pictures(place / PICTURES, place / FIGURES),
@@ -164,14 +158,6 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in sorted(parameters.items()) if not name.startswith(NOT_COMPARED)}
-
-
-def _parsed(text: str) -> Any:
-    """A parameter as it was before MLflow made text of it."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _curve(tracker: Tracker, run_id: str, name: str) -> pd.DataFrame:

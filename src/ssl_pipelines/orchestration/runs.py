@@ -1,7 +1,8 @@
-"""The finished runs that MLflow knows, by whatever name a user has for them."""
+"""The finished runs that MLflow knows, by whatever name a user has for them, and what it keeps of them."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,20 @@ class Runs:
             raise InputError(f"{key}={given!r} names {len(found)} runs: {_listed(list(found.values()))}; give one of their ids")
         return next(iter(found.values()))
 
+    def of(self, run_id: str) -> Finished | None:
+        """The pretraining of this id, with its evaluations; None where this store has none."""
+        run = next((run for run in self.pretrainings if run.info.run_id == run_id), None)
+        return None if run is None else self._of(run)
+
+    def fetch(self, finished: Finished, folders: Sequence[str], place: Path) -> Path:
+        """These folders of the artifacts of a run and its evaluations, below `place`; what is newer replaces what is older."""
+        place.mkdir(parents=True, exist_ok=True)
+        for run in finished.evaluations:
+            for folder in folders:
+                for item in self.tracker.client.list_artifacts(run.info.run_id, folder):
+                    self.tracker.client.download_artifacts(run.info.run_id, item.path, str(place))
+        return place
+
     def newest(self, count: int) -> list[Finished]:
         """The newest pretrainings that have scores, the oldest of them first."""
         found: list[Finished] = []
@@ -102,6 +117,18 @@ class Runs:
             and child.data.tags.get(EXPERIMENT_NAME) == run.data.tags.get(EXPERIMENT_NAME)
         ]
         return Finished(top, (top, *same))
+
+
+def logged_parameters(finished: Finished) -> dict[str, Any]:
+    """As they were before MLflow made text of them; flat."""
+    return {name: _parsed(text) for name, text in finished.pretraining.data.params.items()}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _all(tracker: Tracker) -> list[Any]:
