@@ -70,13 +70,10 @@ def differing(base: Mapping[str, Any], wanted: Mapping[str, Any], room: Room) ->
         if not other:
             return dict(sorted(overrides.items())), []
         first = next((key for key in FIRST if key in other), None)
-        chosen = (
-            {key: value for key, value in other.items() if key.startswith("dataset.")}
-            if first == "dataset.reader"
-            else {first: other[first]}
-            if first
-            else other
-        )
+        if first == "dataset.reader":
+            chosen = {key: value for key, value in other.items() if key.startswith("dataset.")}
+        else:
+            chosen = other if first is None else {first: other[first]}
         if all(key in overrides for key in chosen):
             break
         overrides |= chosen

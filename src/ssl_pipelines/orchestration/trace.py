@@ -201,16 +201,11 @@ class _Walk:
             "model": str(tags.get("model_uri")),
             "parameters": f"{len(found.pretraining.data.params)} logged",
         }
+        place = self.runs.tracker.uri
         by = [run.info.run_id for run in found.evaluations if run.data.metrics.get(self.metric) == self.row["value"]]
         if not by:
-            return Link(
-                "MLflow run",
-                self.runs.tracker.uri,
-                "stale",
-                f"neither it nor its evaluations logged {self.metric}={self.row['value']}",
-                facts,
-            )
-        return Link("MLflow run", self.runs.tracker.uri, "holds", facts=facts | {"logged by": by[-1]})
+            return Link("MLflow run", place, "stale", f"no {self.metric}={self.row['value']} there, nor in its evaluations", facts)
+        return Link("MLflow run", place, "holds", facts=facts | {"logged by": by[-1]})
 
     def _raw(self, expected: str | None) -> Link:
         record = self.held.get("ingest")
