@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.code import PACKAGE, changed, digests_of
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.orchestration.dvc import PARAMETERS
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
 
-TRIES = 6
+SOURCE = f"src/{PACKAGE}"
+TRIES, SHOWN = 6, 3
 FIRST = ("dataset.reader", "method", "backbone.name", "pretrain.optimizer.name")  # on them the other keys' defaults depend
 
 
-def reproduce(room: Room, wanted: Mapping[str, Any], origin: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """Lines to type in a fresh clone, and comments where something is to be known."""
+def reproduce(
+    room: Room, wanted: Mapping[str, Any], code: Mapping[str, list[str]], origin: Mapping[str, Any], root: Path
+) -> Iterator[str]:
+    """Lines to type in a fresh clone, and comments where something is to be known.
+
+    wanted: all parameters, flat; code: the digests of the files that ran; origin: git_commit, upstream."""
     said = str(origin.get("git_commit") or "unknown")
     commit, dirty = said.removesuffix("+dirty"), said.endswith("+dirty")
     text = _git(root, "show", f"{commit}:{PARAMETERS}")
     if text is None:
-        yield f"# commit {commit} is not in this repository: take the code of that time, or accept that it is another"
+        yield f"# commit {commit} is not in this repository: with other code the value may be another"
         text = (root / PARAMETERS).read_bytes()
     else:
         yield f"git checkout {commit}"
-        if dirty:
-            yield "# there were uncommitted changes; the parameters among them are given below, code must be the same"
-    base = yaml.safe_load(text)
+        other = changed(dict(code), _code_at(root, commit, code))[0]
+        if other:
+            yield f"# the code that ran was not the commit's: {', '.join(other[:SHOWN])} differed, so the value may be another"
+        elif dirty:
+            yield "# there were uncommitted changes then, none of them in the code that ran"
     yield from _data(wanted, root)
-    overrides, left = differing(base, wanted, room)
+    overrides, left = differing(yaml.safe_load(text), wanted, room)
     if left:
-        yield f"# cannot be given again with this code: {', '.join(left)}"
+        yield f"# cannot be given again with today's code: {'; '.join(left[:SHOWN])}"
     for name, given in (origin.get("upstream") or {}).items():
         if f"pretrain.upstream.{name}" in overrides:
-            yield f"# needs {name} {given.get('given')} (MLflow run {given.get('mlflow_run_id')})"
-    if not overrides and not room.on_request:
-        yield f"dvc repro {room.name}"
-    else:
-        yield command(room, overrides)
-    yield "# same machine and number of threads: the same value; elsewhere within the interval"
+            yield f"# stands on the {name} of MLflow run {given.get('mlflow_run_id')}, which this store must have"
+    yield f"dvc repro {room.name}" if not overrides and not room.on_request else command(room, overrides)
+    yield "# on the same machine with as many threads the same value; elsewhere within its interval"
 
 
 def command(room: Room, overrides: Mapping[str, Any]) -> str:
@@ -113,6 +120,17 @@ def _data(wanted: Mapping[str, Any], root: Path) -> Iterator[str]:
         yield f"dvc pull {ROOMS['ingest'].folder}  # the store; or put the raw files at {place}"
     else:
         yield f"# put the same raw files at {place}"
+
+
+def _code_at(root: Path, commit: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """The digests of these files of the package at a commit; those that it does not have are left out."""
+    archive = _git(root, "archive", commit, SOURCE)
+    if archive is None:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        there = {member.name: member for member in files if member.isfile()}
+        found = {name: files.extractfile(there[path]) for name in names if (path := f"{SOURCE}/{name}") in there}
+        return {name: digests_of(file.read().decode()) for name, file in found.items() if file is not None}
 
 
 def _git(root: Path, *words: str) -> bytes | None:

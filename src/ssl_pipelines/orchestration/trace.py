@@ -31,7 +31,7 @@ TITLES = {
     "validate": "gate",
     "ingest": "store",
 }
-BROKEN = "what the number stood on cannot be told from here"
+BROKEN = "what the number stood on is not recorded beyond the link above"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
         room = _room_of(metric, scores)
         record = Record.read(folder / Path(room.record).name if named is not None else root / room.record)
         walk = _Walk(root, runs, metric, row, room, record, named)
-        return Trace(metric, row, tuple(walk.links()), tuple(reproduce(room, walk.parameters(), walk.origin(), root)))
+        links = tuple(walk.links())
+        return Trace(metric, row, links, tuple(reproduce(room, walk.parameters(), walk.code(), walk.origin(), root)))
 
 
 def _row(metric: str, scores: Scores) -> dict[str, Any]:
@@ -121,23 +122,36 @@ class _Walk:
         """All that decided the number, flat: the run's as MLflow has them, and what the rooms recorded."""
         run = self._finished()
         found = {} if run is None else logged_parameters(run)
-        for record in [*self.held.values(), *([self.record] if self.record else [])]:
+        for record in self._records():
             found |= {name: value for name, value in record.parameters.items() if name != "pretrain.upstream"}
         return found
+
+    def code(self) -> dict[str, list[str]]:
+        """The digests of every file that ran."""
+        return {name: digests for record in self._records() for name, digests in record.code.items()}
+
+    def _records(self) -> list[Record]:
+        return [*self.held.values(), *([self.record] if self.record else [])]
 
     def _finished(self) -> Finished | None:
         if self.named is not None:
             return self.named
-        run_id = str(self._provenance().get("mlflow_run_id") or "") if "pretrain" in self.held else ""
-        return self.runs.of(run_id)
+        if "pretrain" in self.held:
+            return self.runs.of(str(self._provenance().get("mlflow_run_id")))
+        shown = flatten(read_json(path)) if (path := self._metrics_file()).is_file() else {}
+        same = shown.get(self.metric) == self.row["value"]  # then the page is of this number, whatever stands in the folders by now
+        return self.runs.of(str(shown.get("mlflow_run_id"))) if same else None
+
+    def _metrics_file(self) -> Path:
+        return self.root / ROOMS["report"].folder / "metrics.json"
 
     def _provenance(self) -> Mapping[str, Any]:
         path = self.root / ROOMS["pretrain"].folder / "provenance.json"
         return read_json(path) if path.is_file() else {}
 
     def _page(self) -> Link:
-        path = self.root / ROOMS["report"].folder / "metrics.json"
-        place = _below(self.root, path)
+        path = self._metrics_file()
+        place = path.relative_to(self.root).as_posix()
         if not path.is_file():
             return Link("report", place, "missing", "there is no metrics.json; the number is the score file's")
         shown = flatten(read_json(path)).get(self.metric)
@@ -281,7 +295,3 @@ def _of_store(folder: Path) -> tuple[dict[str, str], str]:
 
 
 _FACTS = {"extract_features": _of_features, "pretrain": _of_model, "validate": _of_gate, "ingest": _of_store}
-
-
-def _below(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.console import Console
@@ -17,17 +18,17 @@ MARKS = {
     "missing": ("red", "missing"),
     "unknown": ("magenta", "not known"),
 }
+LONG_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")  # whole in the JSON
 SHOWN = 3  # files of changed code
 
 
 def print_trace(trace: Trace) -> None:
     console = Console(highlight=False)
     tree = Tree(_headline(trace))
-    branch = tree
     for link in trace.links:
-        branch = branch.add(_title(link))
+        branch = tree.add(_title(link))
         for name, value in link.facts.items():
-            branch.add(f"[dim]{name}[/]  {escape(value)}")
+            branch.add(f"[dim]{name}[/]  {escape(LONG_DIGEST.sub(_shortened, value))}")
         if link.code:
             more = f" and {len(link.code) - SHOWN} more" if len(link.code) > SHOWN else ""
             branch.add(f"[yellow]code changed since[/] in {escape(', '.join(link.code[:SHOWN]))}{more}")
@@ -35,6 +36,10 @@ def print_trace(trace: Trace) -> None:
     console.print("\nTo get it again, in a fresh clone:")
     for line in trace.reproduce:
         console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def _shortened(digest: re.Match[str]) -> str:
+    return f"{digest[0][:16]}…"
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
