@@ -76,8 +76,8 @@ class Runs:
         place.mkdir(parents=True, exist_ok=True)
         for run in finished.evaluations:
             for folder in folders:
-                for item in self.tracker.client.list_artifacts(run.info.run_id, folder):
-                    self.tracker.client.download_artifacts(run.info.run_id, item.path, str(place))
+                if self.tracker.client.list_artifacts(run.info.run_id, folder):
+                    self.tracker.client.download_artifacts(run.info.run_id, folder, str(place))
         return place
 
     def newest(self, count: int) -> list[Finished]:

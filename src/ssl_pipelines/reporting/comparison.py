@@ -12,6 +12,7 @@ import pandas as pd
 from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.reporting import comparison_figures as figures
 from ssl_pipelines.reporting.captions import caption
+from ssl_pipelines.reporting.comparison_figures import RUN_COLORS
 from ssl_pipelines.reporting.config import MOST_RUNS
 from ssl_pipelines.reporting.diagnosis import MEASURES
 from ssl_pipelines.reporting.inputs import ROOMS, Scores
@@ -20,7 +21,7 @@ from ssl_pipelines.reporting.paired import Difference, all_pairs, best
 from ssl_pipelines.reporting.pictures import read_png
 from ssl_pipelines.reporting.results import COLUMNS, PREFIX
 from ssl_pipelines.reporting.tables import Table, plain
-from ssl_pipelines.reporting.theme import CLASS_COLORS, Figure
+from ssl_pipelines.reporting.theme import Figure
 
 SHOWN = {
     "neighbors": "Nearest neighbors: left of each row a test image, beside it the training images whose features are nearest.",
@@ -44,6 +45,13 @@ class Run:
     curves: Mapping[str, pd.DataFrame]  # name -> columns step, value
     pictures: Mapping[str, Path]
     identity: Mapping[str, str]
+
+    @property
+    def says(self) -> str:
+        """What the name does not say: the method, the data, the images drawn."""
+        drawn = self.parameters.get("pretrain.images_seen")
+        parts = [self.method if self.method not in self.name.split() else "", f"on {self.dataset}"]
+        return " ".join(filter(None, [*parts, f"{drawn:,} images drawn" if isinstance(drawn, int) else ""]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ def compare(runs: Sequence[Run], seed: int, out: Path) -> dict[str, Any]:
     write_page(
         out / "comparison.html",
         "comparison.html.j2",
-        runs=[(run, CLASS_COLORS[index]) for index, run in enumerate(runs)],
+        runs=[(run, RUN_COLORS[index]) for index, run in enumerate(runs)],
         datasets=list(dict.fromkeys(run.dataset for run in runs)),
         verdict=_verdict(runs, pairs, winners),
         rooms=rooms,
@@ -169,20 +177,26 @@ def _verdict(
     where, tops, winner = ROOMS[room].lower(), _tops(runs, room), winners[room]
     if winner is not None:
         second = max((index for index in tops if index != winner), key=lambda index: tops[index])
-        found = pairs[room][min(winner, second), max(winner, second)]
-        found = found if winner < second else found.turned
+        found = _between(pairs[room], winner, second)
+        assert not isinstance(found, str)
         words = f"{_percent(found.value, '+')} points over {runs[second].name} (95% interval {_span(found)}), the next best"
         return f"{runs[winner].name} is best", "good", f"By the {where}: {words}."
-    first = max(tops, key=lambda index: tops[index])
-    others = [index for index in tops if index != first]
-    apart = [runs[index].name for index in others if isinstance(pairs[room][min(first, index), max(first, index)], str)]
-    says = f"By the {where} {runs[first].name} has the highest number, {_percent(tops[first])} %, "
-    says += (
-        f"but it cannot be held against {', '.join(apart)}."
-        if apart
-        else "but the paired intervals do not set it apart from all others."
+    first, second, *_ = sorted(tops, key=lambda index: -tops[index])
+    says = f"By the {where} {runs[first].name} has the highest number, {_percent(tops[first])}\u00a0%, but "
+    apart = [runs[index].name for index in tops if index != first and isinstance(_between(pairs[room], first, index), str)]
+    if apart:
+        return "no best run shown", "none", f"{says}it cannot be held against {', '.join(apart)}."
+    found = _between(pairs[room], first, second)
+    return (
+        "no best run shown",
+        "none",
+        f"{says}its difference from {runs[second].name} may be chance (95% interval {_span(found)} points).",
     )
-    return "no best run shown", "none", says
+
+
+def _between(pairs: Mapping[tuple[int, int], Difference | str], ours: int, theirs: int) -> Difference | str:
+    found = pairs[min(ours, theirs), max(ours, theirs)]
+    return found if ours < theirs or isinstance(found, str) else found.turned
 
 
 def _pair_rows(
@@ -190,13 +204,13 @@ def _pair_rows(
 ) -> list[tuple[Run, Run, list[dict[str, str]]]]:
     shown = [room for room in ROOMS if pairs[room]]
     keys = sorted({key for room in shown for key in pairs[room]})
-    return [(runs[i], runs[j], [_cell(pairs[room].get((i, j)), runs[i].name, runs[j].name) for room in shown]) for i, j in keys]
+    return [(runs[i], runs[j], [_cell(pairs[room].get((i, j))) for room in shown]) for i, j in keys]
 
 
-def _cell(found: Difference | str | None, ours: str, theirs: str) -> dict[str, str]:
+def _cell(found: Difference | str | None) -> dict[str, str]:
     if found is None or isinstance(found, str):
         return {"value": "", "interval": found or "not judged by both", "kind": "absent", "alone": ""}
-    alone = f"{ours} alone is right on {found.alone[0]:,}, {theirs} alone on {found.alone[1]:,} of {found.n:,} images"
+    alone = f"{found.alone[0]:,} and {found.alone[1]:,} of {found.n:,} images"
     return {
         "value": _percent(found.value, "+"),
         "interval": _span(found),

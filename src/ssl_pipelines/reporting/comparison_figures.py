@@ -20,6 +20,8 @@ OVERLAID = {  # one scale for all runs
     "watch/embedding_std": ("embedding_std", "Embedding standard deviation (0 is collapsed)", 1.0),
 }
 CURVES = (LOSS, *OVERLAID)  # what of a training is looked at
+GRAYS = ("#94a4a2", "#717581")
+RUN_COLORS = tuple(sorted(CLASS_COLORS, key=lambda color: color in GRAYS))  # gray, which marks baselines, last
 PANELS_A_LINE = 3
 
 
@@ -64,7 +66,7 @@ def _points(axes: Axes, theme: Theme, runs: Sequence[Compared], prefix: str, ord
         found = runs[index].scores.by_metric
         row = found[f"{prefix}.top1"]
         value, low, high = (100 * (row[key] if row.get(key) is not None else row["value"]) for key in ("value", "low", "high"))
-        color = CLASS_COLORS[index]
+        color = RUN_COLORS[index]
         axes.errorbar(value, y, xerr=[[value - low], [high - value]], fmt="o", color=color, markersize=7, capsize=3, linewidth=2)
         base = found.get(f"{prefix}.gain", {}).get("baseline")
         below = found.get(f"{prefix}.{base}_top1")
@@ -96,7 +98,7 @@ def _losses(runs: Sequence[Compared]) -> Figure | None:
     def draw(canvas: Canvas, theme: Theme) -> None:
         panels = canvas.subplots(lines, columns, squeeze=False).flatten()
         for (index, run), axes in zip(known, panels, strict=False):
-            _line(axes, run.curves[LOSS], CLASS_COLORS[index], 1.0)
+            _line(axes, run.curves[LOSS], RUN_COLORS[index], 1.0)
             axes.set_title(_short(run.name), fontsize=10.5)
             axes.tick_params(labelsize=9)
             axes.locator_params(nbins=4)
@@ -118,7 +120,7 @@ def _overlaid(runs: Sequence[Compared], source: str, name: str, title: str, scal
     def draw(canvas: Canvas, theme: Theme) -> None:
         axes = canvas.subplots()
         for index, run in known:
-            _line(axes, run.curves[source], CLASS_COLORS[index], scale, run.name)
+            _line(axes, run.curves[source], RUN_COLORS[index], scale, run.name)
         axes.set(title=title, xlabel="step")
         axes.margins(x=0.02)
         axes.grid(axis="y")

@@ -6,4 +6,4 @@ from ssl_pipelines.pipelines.compare.nodes import compare_runs
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(compare_runs, ["parameters"], [], name="compare")])
+    return Pipeline([Node(compare_runs, ["parameters"], None, name="compare")])
