@@ -50,8 +50,8 @@ class Run:
     def says(self) -> str:
         """What the name does not say: the method, the data, the images drawn."""
         drawn = self.parameters.get("pretrain.images_seen")
-        parts = [self.method if self.method not in self.name.split() else "", f"on {self.dataset}"]
-        return " ".join(filter(None, [*parts, f"{drawn:,} images drawn" if isinstance(drawn, int) else ""]))
+        what = f"on {self.dataset}" if self.method in self.name.split() else f"{self.method} on {self.dataset}"
+        return f"{what}, {drawn:,} images drawn" if isinstance(drawn, int) else what
 
 
 @dataclass(frozen=True, slots=True)
