@@ -132,18 +132,22 @@ def _closing_words() -> None:
 
 
 def _split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Kedro's own splits lists, too, at their commas."""
+    """{"a": {"b": ["x", "y"]}} of `a.b=[x,y]`: Kedro's own splits at the commas of lists, too."""
     if isinstance(value, dict):
         return value
     from omegaconf import OmegaConf
 
-    pairs, depth = [""], 0
+    pairs, depth, quote, before = [""], 0, "", "="
     for letter in value:
-        depth += (letter in "[{") - (letter in "]}")
-        if letter == "," and depth <= 0:
+        if letter in "'\"" and (quote == letter or (not quote and before in "=[{,:")):
+            quote = "" if quote else letter
+        elif not quote:
+            depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0 and not quote:
             pairs.append("")
         else:
             pairs[-1] += letter
+        before = before if letter == " " else letter
     pairs = [pair.strip() for pair in pairs if pair.strip()]
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:

@@ -105,7 +105,7 @@ def test_a_runs_number_is_traced_through_mlflow(ask, finished):
     assert "methods.rotation" not in " ".join(json.loads(said)["reproduce"])
 
 
-def test_unknown_names_in_one_line(ask, project):
+def test_unknown_names_in_one_line(ask):
     message = ask("linear.topp1")
     assert "METRIC='linear.topp1' is unknown; did you mean 'linear.top1'?" in message
     assert "--run='nobody' is unknown" in ask("linear.top1", "--run", "nobody")
