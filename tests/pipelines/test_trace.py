@@ -28,7 +28,7 @@ def ask(finished):
 
         done = CliRunner().invoke(trace, words)
         assert done.exit_code == 0 or "\n" not in done.output.strip(), done.output
-        return done.output
+        return done.stdout if done.exit_code == 0 else done.output
 
     return run
 
@@ -66,7 +66,8 @@ def test_what_was_made_anew_is_stale_and_what_lies_beyond_is_not_known(ask, fini
     found = links(ask("linear.top1", "--json"))
     assert found["features"]["state"] == "stale"
     assert "made anew since" in found["features"]["why"]
-    assert found["model"]["state"] == "unknown"
+    assert (found["model"]["state"], "made anew since" in found["model"]["why"]) == ("stale", True)
+    assert found["gate"]["state"] == "unknown"
     assert found["MLflow run"]["facts"]["name"] == "simclr on digits"  # the page knows whose number it is
     assert found["store"]["state"] == "holds"
 
@@ -108,6 +109,8 @@ def test_a_runs_number_is_traced_through_mlflow(ask, finished):
 def test_unknown_names_in_one_line(ask):
     message = ask("linear.topp1")
     assert "METRIC='linear.topp1' is unknown; did you mean 'linear.top1'?" in message
+    assert "Allowed: diagnose." not in message
+    assert "METRIC='top1' is unknown" in ask("top1")
     assert "--run='nobody' is unknown" in ask("linear.top1", "--run", "nobody")
 
 

@@ -70,12 +70,11 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
 
 
 def _row(metric: str, scores: Scores) -> dict[str, Any]:
+    if not scores.by_metric:
+        raise InputError(f"METRIC={metric!r}: no room has left a score here yet; kedro run makes them")
     if metric not in scores.by_metric:
-        raise (
-            unknown("METRIC", metric, scores.by_metric)
-            if scores.by_metric
-            else InputError(f"METRIC={metric!r}: no room has left a score here yet; kedro run makes them")
-        )
+        of_room = [name for name in scores.by_metric if name.partition(".")[0] == metric.partition(".")[0]]
+        raise unknown("METRIC", metric, of_room or [name for name, row in scores.by_metric.items() if row.get("baseline") is None])
     return scores.by_metric[metric]
 
 
@@ -98,7 +97,7 @@ class _Walk:
     def links(self) -> Iterator[Link]:
         if self.named is None:
             yield self._page()
-        expected = self._score_inputs()
+        expected = self._inputs()
         yield self._score()
         for name in upstream(self.room.name)[-2::-1]:
             room = ROOMS[name]
@@ -161,8 +160,12 @@ class _Walk:
             )
         return Link("report", place, "holds", facts={"value": str(shown)})
 
-    def _score_inputs(self) -> dict[str, str]:
-        return {} if self.record is None else dict(self.record.inputs)
+    def _inputs(self) -> dict[str, str]:
+        """Fingerprints by artifact: of what the score was made from, and of what its run says of itself."""
+        run = self._finished()
+        tags = {} if run is None else run.pretraining.data.tags
+        said = {artifact: tags[tag] for artifact, tag in (("model", "fingerprint"), ("store", "dataset.sha256")) if tag in tags}
+        return said | (self.record.inputs if self.record else {})
 
     def _score(self) -> Link:
         row = self.row
