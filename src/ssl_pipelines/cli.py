@@ -257,7 +257,7 @@ def leaderboard(
     metavar="RUN",
     help="Of this MLflow run (id or its beginning, name, DVC experiment); else of what stands here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="An object with metric, score, links, reproduce.")
+@click.option("--json", "as_json", is_flag=True, help="An object with metric, score, parameters, links, reproduce.")
 def trace(metric: str, run_id: str | None, as_json: bool) -> None:
     """Walk from a number (linear.top1, knn.gain, ...) back to the raw files, and say how to get it again.
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ssl_pipelines.artifacts import InputError, Record, new_folder
+from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, project_root
@@ -41,9 +42,10 @@ def write_comparison(parameters: Parameters) -> None:
         raise InputError(f"{KEY}={list(config.runs)}: one run alone is no comparison; allowed are 2 to {MOST_RUNS}")
     with tempfile.TemporaryDirectory() as place:
         found = _named(config.runs, tracker, Path(place)) if config.runs else _newest(config.newest, tracker, Path(place))
-        with new_folder(project_root() / FOLDER) as fresh:
-            compare(_distinct(found), parameters.run.seed, fresh)
-    log.info("compare: %s on one page: %s", ", ".join(run.name for run in _distinct(found)), f"{FOLDER}/{PAGE}")
+        runs, root = _distinct(found), project_root()
+        with only_writer(root / "data" / ".locks" / "compare.lock"), new_folder(root / FOLDER) as fresh:
+            compare(runs, parameters.run.seed, fresh)
+    log.info("compare: %s on one page: %s", ", ".join(run.name for run in runs), f"{FOLDER}/{PAGE}")
 
 
 def _named(given: Sequence[str], tracker: Tracker, place: Path) -> list[Run]:
@@ -126,7 +128,7 @@ def _of_checkout(key: str, root: Path) -> Run:
     }
     recorded = {
         name: value
-        for room in ("ingest", "pretrain", "extract_features")
+        for room in ("ingest", "validate", "pretrain", "extract_features")
         if (record := Record.read(root / ROOMS[room].record))
         for name, value in record.parameters.items()
     }
@@ -173,6 +175,12 @@ def _pictures(own: Path, figures: Path) -> dict[str, Path]:
 
 
 def _distinct(runs: Sequence[Run]) -> list[Run]:
-    """With a name of its own for each: the beginning of its id, where two would share one."""
-    counts = Counter(run.name for run in runs)
-    return [run if counts[run.name] == 1 else replace(run, name=f"{run.name} {run.identity['MLflow run'][:8]}") for run in runs]
+    """With a name of its own for each: with the beginning of its id, where two would share one; numbered, where even that is shared."""
+    shared = {name for name, count in Counter(run.name for run in runs).items() if count > 1}
+    named = [replace(run, name=f"{run.name} {run.identity['MLflow run'][:8]}") if run.name in shared else run for run in runs]
+    seen: Counter[str] = Counter()
+    found = []
+    for run in named:
+        seen[run.name] += 1
+        found.append(run if seen[run.name] == 1 else replace(run, name=f"{run.name} ({seen[run.name]})"))
+    return found

@@ -111,14 +111,11 @@ def _text(value: Any) -> str:
 
 
 def _data(wanted: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """Where the raw files come from; a reader without a root brings its own."""
     place = wanted.get("dataset.root")
-    config = root / ".dvc" / "config"
-    remote = config.is_file() and "['remote" in config.read_text(encoding="utf-8")
-    if not place:
-        return
-    if remote:
-        yield f"dvc pull {ROOMS['ingest'].folder}  # the store; or put the raw files at {place}"
-    else:
+    if place and (root / f"{place}.dvc").is_file():
+        yield f"dvc pull {place}.dvc"
+    elif place:
         yield f"# put the same raw files at {place}"
 
 

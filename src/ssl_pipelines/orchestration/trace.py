@@ -50,6 +50,7 @@ class Link:
 class Trace:
     metric: str
     score: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # all that decided it, flat
     links: tuple[Link, ...]
     reproduce: tuple[str, ...]
 
@@ -66,7 +67,8 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
         record = Record.read(folder / Path(room.record).name if named is not None else root / room.record)
         walk = _Walk(root, runs, metric, row, room, record, named)
         links = tuple(walk.links())
-        return Trace(metric, row, links, tuple(reproduce(room, walk.parameters(), walk.code(), walk.origin(), root)))
+        wanted = walk.parameters()
+        return Trace(metric, row, wanted, links, tuple(reproduce(room, wanted, walk.code(), walk.origin(), root)))
 
 
 def _row(metric: str, scores: Scores) -> dict[str, Any]:
@@ -80,7 +82,10 @@ def _row(metric: str, scores: Scores) -> dict[str, Any]:
 
 def _room_of(metric: str, scores: Scores) -> Room:
     name = next(room for room, rows in scores.rooms.items() if any(row["metric"] == metric for row in rows))
-    return ROOMS["extract_features" if name == PIXELS else name]
+    room = ROOMS.get("extract_features" if name == PIXELS else name)
+    if room is None:
+        raise InputError(f"METRIC={metric!r} stands in {name}.json, which no room of this project makes")
+    return room
 
 
 @dataclass

@@ -43,7 +43,7 @@ def _shortened(digest: re.Match[str]) -> str:
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
-    """metric, the score, `links` from the number to the raw files, and the lines that get it again."""
+    """metric, the score, all parameters, `links` from the number to the raw files, and the lines that get it again."""
     links = [
         {
             "title": link.title,
@@ -55,7 +55,8 @@ def as_json(trace: Trace) -> dict[str, Any]:
         }
         for link in trace.links
     ]
-    return {"metric": trace.metric, "score": dict(trace.score), "links": links, "reproduce": list(trace.reproduce)}
+    about = {"metric": trace.metric, "score": dict(trace.score), "parameters": dict(trace.parameters)}
+    return about | {"links": links, "reproduce": list(trace.reproduce)}
 
 
 def _headline(trace: Trace) -> str:
