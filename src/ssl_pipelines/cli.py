@@ -7,7 +7,6 @@ import copy
 import json
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -136,21 +135,19 @@ def _closing_words() -> None:
     print_summary()
 
 
-def _aliases_quoted(option: click.Parameter) -> click.Parameter:
-    """--params that take @champion as it is: YAML, in which Kedro reads the values, has another use for @."""
-    quoted, split = copy.copy(option), option.callback
-    assert split is not None
+def _params_option(option: click.Parameter) -> click.Parameter:
+    if option.name != "params":
+        return option
+    from ssl_pipelines.orchestration.params_option import split_params
 
-    def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        return split(context, parameter, re.sub(r"=(@[^,]*)", r"='\1'", value) if isinstance(value, str) else value)
-
-    quoted.callback = read
-    return quoted
+    ours = copy.copy(option)
+    ours.callback = split_params
+    return ours
 
 
 run = copy.copy(kedro_run)
 run.callback = _run
-run.params = [_aliases_quoted(option) if option.name == "params" else option for option in kedro_run.params]
+run.params = [_params_option(option) for option in kedro_run.params]
 cli.add_command(run)
 
 
@@ -267,3 +264,32 @@ def leaderboard(
         click.echo(board.last_words(rows, docs))
     if any(row.verdict == "bug" for row in rows):
         raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("metric")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="RUN",
+    help="Of this MLflow run (id or its beginning, name, DVC experiment); else of what stands here.",
+)
+@click.option("--json", "as_json", is_flag=True, help="An object with metric, score, parameters, links, reproduce.")
+def trace(metric: str, run_id: str | None, as_json: bool) -> None:
+    """Walk from a number (linear.top1, knn.gain, ...) back to the raw files, and say how to get it again.
+
+    Each link says whether it still holds: stale, when something else stands there by now; missing, when nothing does. Exit code 0
+    either way: what is asked is where the number comes from."""
+    from ssl_pipelines.orchestration.paths import project_root
+    from ssl_pipelines.orchestration.provenance import git_commit
+    from ssl_pipelines.orchestration.trace import trace as walk
+    from ssl_pipelines.orchestration.trace_tree import as_json as in_json
+    from ssl_pipelines.orchestration.trace_tree import print_trace
+    from ssl_pipelines.orchestration.tracking import Tracker
+
+    with _errors_in_one_line():
+        found = walk(metric, project_root(), Tracker("kedro trace", git_commit()), run_id)
+        if as_json:
+            click.echo(json.dumps(in_json(found), indent=2, ensure_ascii=False))
+        else:
+            print_trace(found)

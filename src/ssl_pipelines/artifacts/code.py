@@ -30,9 +30,13 @@ def code_digests(*modules: str) -> dict[str, list[str]]:
     for module in closure(*modules):
         file = _file(module)
         assert file is not None
-        text = file.read_text(encoding="utf-8")
-        found[file.relative_to(ROOT).as_posix()] = [_short(_bare(text)), _short(text)]
+        found[file.relative_to(ROOT).as_posix()] = digests_of(file.read_text(encoding="utf-8"))
     return found
+
+
+def digests_of(text: str) -> list[str]:
+    """Of one file's text: [digest of the syntax tree without docstrings, digest of the text]."""
+    return [_short(_bare(text)), _short(text)]
 
 
 def changed(before: dict[str, list[str]], after: dict[str, list[str]]) -> tuple[list[str], list[str]]:

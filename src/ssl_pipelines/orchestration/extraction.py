@@ -13,7 +13,7 @@ from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.orchestration.scoring import tell
+from ssl_pipelines.orchestration.scoring import keep, tell
 from ssl_pipelines.orchestration.validation import check_features, failed_lines
 
 log = logging.getLogger("ssl_pipelines")
@@ -39,5 +39,6 @@ def make_features(store: Artifact, model: Artifact, parameters: Parameters) -> A
             raise InputError(f"extract_features: {'; '.join(failures)}")
         if (folder / FILE).is_file():
             tell(PREFIX, [Score(**row) for row in read_json(folder / FILE)])
+            keep([folder / FILE], ROOMS["extract_features"], record)
 
     return make(ROOMS["extract_features"], parameters, {"store": store.fingerprint, "model": model.fingerprint}, build)

@@ -71,9 +71,9 @@ def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on
     """One line why the room must run, or None. Changed code is said, and reruns only when told so."""
     if found is None:
         return "nothing there yet"
-    gone = [name for name in room.outputs if not (folder / name).exists()]
-    if gone:
-        return f"{room.folder}/{gone[0]} is missing"
+    gone = missing(room, folder)
+    if gone is not None:
+        return f"{gone} is missing"
     if found.recipe != wanted.recipe:
         return _difference(found, wanted)
     meaning, words = changed(found.code, wanted.code)
@@ -88,6 +88,11 @@ def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on
     else:
         log.info("%s: up to date", room.name)
     return None
+
+
+def missing(room: Room, folder: Path) -> str | None:
+    """The first of the room's outputs that is not there."""
+    return next((f"{room.folder}/{name}" for name in room.outputs if not (folder / name).exists()), None)
 
 
 def _difference(found: Record, wanted: Record) -> str:

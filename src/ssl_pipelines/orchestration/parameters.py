@@ -19,7 +19,7 @@ from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import TOOLS
 from ssl_pipelines.orchestration.upstream import in_full, is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
-from ssl_pipelines.reporting.config import ReportConfig
+from ssl_pipelines.reporting.config import CompareConfig, ReportConfig
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.runtime import RuntimeConfig
 
@@ -34,6 +34,7 @@ BLOCKS: dict[str, type[Config]] = {
     "report": ReportConfig,
     "promote": PromoteConfig,
     "export": ExportConfig,
+    "compare": CompareConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import Artifact, Record, read_json, write_json
+from ssl_pipelines.artifacts.files import sha256_of
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.freshness import make, record_of
@@ -23,7 +24,7 @@ from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.orchestration.upstream import Upstream, find_model, find_upstreams, is_reference
 from ssl_pipelines.training import launch
 from ssl_pipelines.training.pretrain import data_facts
-from ssl_pipelines.training.upstream import check_first, facts
+from ssl_pipelines.training.upstream import WEIGHTS, check_first, facts
 
 log = logging.getLogger("ssl_pipelines")
 ROOM = ROOMS["pretrain"]
@@ -62,6 +63,7 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
             "command": current().command,
         }
         provenance |= measured | {"hardware": hardware(), "versions": versions(), "fingerprint": record.recipe}
+        provenance["weights"] = {name: sha256_of(finished / name) for name in WEIGHTS}
         if upstream:
             provenance["upstream"] = {name: found.describe(tracker) for name, found in upstream.items()}
         write_json(finished / "provenance.json", provenance)
@@ -145,7 +147,7 @@ def _log_model(tracker: Tracker, finished: Path, store: Artifact, record: Record
     from ssl_pipelines.orchestration.model_logging import log_encoder
 
     uri = log_encoder(tracker, finished, store.path)
-    tracker.tags({"model_uri": uri, "fingerprint": record.recipe})
+    tracker.tags({"model_uri": uri, "fingerprint": record.recipe, "encoder.sha256": sha256_of(finished / "encoder.safetensors")})
     log.info("pretrain: the encoder is in MLflow as %s", uri)
 
 

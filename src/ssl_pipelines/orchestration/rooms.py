@@ -71,6 +71,7 @@ ROOMS: dict[str, Room] = {
 TOOLS: dict[str, tuple[str, ...]] = {
     "promote": ("store", "model", "linear_scores"),
     "export": (),  # of what stands there, or of another model: it is never trained for this
+    "compare": (),  # finished runs, wherever they were made
 }
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 

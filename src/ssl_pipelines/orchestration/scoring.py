@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.pretraining import provenance_of
-from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.rooms import ROOMS, Room
 from ssl_pipelines.orchestration.session import current
 
 EMPTY = {  # table -> its columns where there is nothing to write
     "predictions": pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64"),
     "spectra": pd.DataFrame({"source": [], "rank": [], "eigenvalue": []}),
 }
+SCORES = "scores"  # the folder of them among a run's artifacts
 log = logging.getLogger("ssl_pipelines")
 
 
@@ -39,6 +41,7 @@ def make_scores(
             _write_nothing(folder, name, str(reason))
             return
         tell(name, scores)
+        keep([path for part in room.outputs if (path := folder / part).is_file()], room, record)
         tracker = current().tracker
         for network in networks(name):
             if tracker is not None:  # here the next run's takes its place
@@ -70,6 +73,18 @@ def tell(name: str, scores: Sequence[Score]) -> None:
     tracker.metrics(rows)
     about = {f"protocol.{name}": scores[0].protocol} if scores else {}
     tracker.tags(about | ({f"stage.{name}": scores[0].stage} if scores and scores[0].stage else {}))
+
+
+def keep(files: Sequence[Path], room: Room, record: Record) -> None:
+    """The files as they are, and what they were made from, into the open run: comparisons find each image's answer there."""
+    tracker = current().tracker
+    if tracker is None:
+        return
+    with tempfile.TemporaryDirectory() as place:
+        note = Path(place) / Path(room.record).name
+        record.write(note)
+        for file in (*files, note):
+            tracker.file(file, SCORES)
 
 
 def networks(name: str) -> list[str]:

@@ -88,12 +88,14 @@ class Scores:
 
     def predictions(self) -> tuple[str, pd.DataFrame] | None:
         """(room, columns id, label, prediction) of the first room that stored them: the linear probe's, if it ran."""
-        for room in ROOMS:
-            path = self.folder / f"{room}.predictions.parquet"
-            found = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-            if len(found):  # a room that had nothing to score leaves an empty one
-                return room, found
-        return None
+        found = ((room, self.predictions_of(room)) for room in ROOMS)
+        return next(((room, table) for room, table in found if table is not None), None)
+
+    def predictions_of(self, room: str) -> pd.DataFrame | None:
+        """Columns id, label, prediction; None where the room stored none, or had nothing to score."""
+        path = self.folder / f"{room}.predictions.parquet"
+        found = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        return found if len(found) else None
 
 
 def _score_rows(path: Path) -> list[dict[str, Any]]:

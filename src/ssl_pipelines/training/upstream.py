@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ssl_pipelines.artifacts import InputError, read_json
+from ssl_pipelines.artifacts.files import sha256_of
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.training.config import RunConfig, lacks_upstream
@@ -26,8 +27,7 @@ def fingerprint(folder: Path) -> str:
         path = folder / name
         if path.is_file():
             found.update(name.encode())
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
+            found.update(bytes.fromhex(sha256_of(path)))
         elif name != HEAD:
             raise InputError(f"{folder} is no model folder: {name} is missing")
     return found.hexdigest()

@@ -1,0 +1,138 @@
+"""How to get a number again: the commit, the data, and a command that gives every parameter which conf/base at that commit does not."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.code import PACKAGE, changed, digests_of
+from ssl_pipelines.artifacts.record import flatten
+from ssl_pipelines.methods.config import deep_merge
+from ssl_pipelines.orchestration.dvc import PARAMETERS
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
+
+SOURCE = f"src/{PACKAGE}"
+TRIES, SHOWN = 6, 3
+FIRST = ("dataset.reader", "method", "backbone.name", "pretrain.optimizer.name")  # on them the other keys' defaults depend
+
+
+def reproduce(
+    room: Room, wanted: Mapping[str, Any], code: Mapping[str, list[str]], origin: Mapping[str, Any], root: Path
+) -> Iterator[str]:
+    """Lines to type in a fresh clone, and comments where something is to be known.
+
+    wanted: all parameters, flat; code: the digests of the files that ran; origin: git_commit, upstream."""
+    said = str(origin.get("git_commit") or "unknown")
+    commit, dirty = said.removesuffix("+dirty"), said.endswith("+dirty")
+    text = _git(root, "show", f"{commit}:{PARAMETERS}")
+    if text is None:
+        yield f"# commit {commit} is not in this repository: with other code the value may be another"
+        text = (root / PARAMETERS).read_bytes()
+    else:
+        yield f"git checkout {commit}"
+        other = changed(dict(code), _code_at(root, commit, code))[0]
+        if other:
+            yield f"# the code that ran was not the commit's: {', '.join(other[:SHOWN])} differed, so the value may be another"
+        elif dirty:
+            yield "# there were uncommitted changes then, none of them in the code that ran"
+    yield from _data(wanted, root)
+    overrides, left = differing(yaml.safe_load(text), wanted, room)
+    if left:
+        yield f"# cannot be given again with today's code: {'; '.join(left[:SHOWN])}"
+    for name, given in (origin.get("upstream") or {}).items():
+        if f"pretrain.upstream.{name}" in overrides:
+            yield f"# stands on the {name} of MLflow run {given.get('mlflow_run_id')}, which this store must have"
+    yield f"dvc repro {room.name}" if not overrides and not room.on_request else command(room, overrides)
+    yield "# on the same machine with as many threads the same value; elsewhere within its interval"
+
+
+def command(room: Room, overrides: Mapping[str, Any]) -> str:
+    given = ",".join(f"{key}={_text(value)}" for key, value in overrides.items())
+    return f"kedro run --pipeline={room.name}" + (f" --params {shlex.quote(given)}" if given else "")
+
+
+def differing(base: Mapping[str, Any], wanted: Mapping[str, Any], room: Room) -> tuple[dict[str, Any], list[str]]:
+    """(what to give beside `base` so that the room and those before it read what is wanted, the keys for which nothing helps)."""
+    keys = tuple(key for name in upstream(room.name) for key in ROOMS[name].parameters)
+    overrides: dict[str, Any] = {}
+    for _ in range(TRIES):
+        try:
+            found = flatten(Parameters.of(deep_merge(dict(base), nested(overrides))).read_by(keys))
+        except InputError as error:
+            return overrides, [str(error)]
+        found |= {key: value for key, value in overrides.items() if key.startswith("pretrain.upstream.")}
+        other = {key: wanted[key] for key in found.keys() & wanted.keys() if _plain(found[key]) != _plain(wanted[key])}
+        other |= {key: value for key, value in wanted.items() if key.startswith("pretrain.upstream.") and key not in found}
+        other.pop("pretrain.upstream", None)
+        if not other:
+            return dict(sorted(overrides.items())), []
+        first = next((key for key in FIRST if key in other), None)
+        if first == "dataset.reader":
+            chosen = {key: value for key, value in other.items() if key.startswith("dataset.")}
+        else:
+            chosen = other if first is None else {first: other[first]}
+        if all(key in overrides for key in chosen):
+            break
+        overrides |= chosen
+    return dict(sorted(overrides.items())), sorted(other)
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} -> {"a": {"b": 1}}: flatten, undone."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, leaf = name.split(".")
+        inner = tree
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[leaf] = value
+    return tree
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and lists are one here, as they are in JSON."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value and all(letter.isalnum() or letter in "._-/" for letter in value):
+        return value
+    return json.dumps(value)
+
+
+def _data(wanted: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """Where the raw files come from; a reader without a root brings its own."""
+    place = wanted.get("dataset.root")
+    if place and (root / f"{place}.dvc").is_file():
+        yield f"dvc pull {place}.dvc"
+    elif place:
+        yield f"# put the same raw files at {place}"
+
+
+def _code_at(root: Path, commit: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """The digests of these files of the package at a commit; those that it does not have are left out."""
+    archive = _git(root, "archive", commit, SOURCE)
+    if archive is None:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        there = {member.name: member for member in files if member.isfile()}
+        found = {name: files.extractfile(there[path]) for name in names if (path := f"{SOURCE}/{name}") in there}
+        return {name: digests_of(file.read().decode()) for name, file in found.items() if file is not None}
+
+
+def _git(root: Path, *words: str) -> bytes | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

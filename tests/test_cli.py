@@ -1,0 +1,45 @@
+"""What `--params` makes of its text."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from ssl_pipelines.cli import run
+from ssl_pipelines.orchestration.params_option import split_params
+
+OPTION = next(option for option in run.params if option.name == "params")
+
+
+def split(text: str):
+    return split_params(click.Context(run), OPTION, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("a.b=1e-3,a.c=false, d = null ", {"a": {"b": 0.001, "c": False}, "d": None}),
+        ("a=[x,y],b=[1,[2,3]],c={d: 1, e: [2]}", {"a": ["x", "y"], "b": [1, [2, 3]], "c": {"d": 1, "e": [2]}}),
+        ("a='x,y]',b=\"p, q\",c=it's", {"a": "x,y]", "b": "p, q", "c": "it's"}),
+        ("a=b=c,", {"a": "b=c"}),
+        ("", {}),
+    ],
+)
+def test_pairs_lists_and_quotes(text, tree):
+    assert split(text) == tree
+
+
+@pytest.mark.parametrize("text", ["a", "a=1,b", "=1", "a=[1,2],3"])
+def test_what_is_no_pair_is_refused(text):
+    with pytest.raises(click.BadParameter, match="is no KEY=VALUE"):
+        split(text)
+
+
+def test_it_is_what_the_command_uses():
+    assert OPTION.callback is split_params
+
+
+def test_an_alias_is_taken_as_it_is():
+    assert given("embed.model=@champion,compare.runs=[@champion,other]") == {
+        "embed": {"model": "@champion"}, "compare": {"runs": ["@champion", "other"]}
+    }  # fmt: skip
