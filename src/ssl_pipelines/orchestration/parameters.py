@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig, SelectConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.orchestration.paths import home_root
+from ssl_pipelines.orchestration.transfer_config import TransferConfig
 from ssl_pipelines.orchestration.upstream import is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
 from ssl_pipelines.reporting.config import ReportConfig
@@ -29,6 +30,8 @@ BLOCKS: dict[str, type[Config]] = {
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
+    "transfer_eval": TransferConfig,
+    "select": SelectConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block
@@ -56,6 +59,9 @@ class Parameters:
         assert isinstance(dataset, DatasetConfig)
         given = {key: getattr(dataset, key) for key in PATHS}
         blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
+        transfer = blocks["transfer_eval"]
+        assert isinstance(transfer, TransferConfig)
+        blocks["transfer_eval"] = transfer.sized(dataset.size)
         run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree})
         if run.pretrain.init_from:
             pretrain = run.pretrain.model_copy(update={"init_from": _absolute(run.pretrain.init_from)})
