@@ -116,3 +116,11 @@ def test_directions_alone_count_on_the_sphere():
     lengths = torch.linspace(0.1, 10, 40).unsqueeze(1)
     assert torch.equal(kmeans(x, 4, 6, seeded(), spherical=True)[1], kmeans(x * lengths, 4, 6, seeded(), spherical=True)[1])
     assert (F.normalize(x, dim=1) @ kmeans(x, 4, 6, seeded(), spherical=True)[0].T).abs().max() <= 1 + 1e-6
+
+
+def test_a_given_start_is_where_it_begins():
+    x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    start = torch.tensor([[4.0], [100.0]])
+    centroids, assigned = kmeans(x, 2, 0, torch.Generator(), start=start)
+    assert torch.equal(centroids, start)
+    assert assigned.tolist() == [0, 0, 0, 0]

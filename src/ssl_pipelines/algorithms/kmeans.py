@@ -10,14 +10,16 @@ CELLS = 1 << 26  # distances held at a time
 NUDGE = 1e-4  # relative, between the halves of a cluster that was split
 
 
-def kmeans(x: Tensor, k: int, iterations: int, random: torch.Generator, *, spherical: bool = False) -> tuple[Tensor, Tensor]:
+def kmeans(
+    x: Tensor, k: int, iterations: int, random: torch.Generator, *, spherical: bool = False, start: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(N, D) -> centroids (K, D) and each row's nearest one (N,) int64. `random` is a CPU generator; 1 <= k <= N.
 
-    Centroids start at K different rows. Lloyd 1982. `spherical`: rows and centroids are unit, nearest is the largest cosine.
+    Centroids start at `start` (K, D), else at K different rows. Lloyd 1982. `spherical`: rows and centroids are unit, nearest is the largest cosine.
     An empty cluster takes half of a random non-empty one, whose centroid both share but for a nudge (Caron et al. 2018, section 4)."""
     assert 1 <= k <= len(x), (k, len(x))
     x = F.normalize(x, dim=1) if spherical else x
-    centroids = x[torch.randperm(len(x), generator=random)[:k].to(x.device)].clone()
+    centroids = x[torch.randperm(len(x), generator=random)[:k].to(x.device)].clone() if start is None else start
     for _ in range(iterations):
         means, counts = _means(x, nearest_centroid(x, centroids), k)
         centroids = _repaired(means, counts, random)

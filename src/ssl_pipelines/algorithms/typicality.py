@@ -1,18 +1,19 @@
 """TypiClust: from each of the largest clusters that hold no label, the image in the densest place.
-Hacohen, Dekel & Weinshall 2022, arXiv:2202.02794, section 3.2. Differs: spherical k-means, on features that are unit anyway."""
+Hacohen, Dekel & Weinshall 2022, arXiv:2202.02794, section 3.2. Differs: spherical k-means, on features that are unit anyway; from one greedy k-means++ start."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 
-from ssl_pipelines.algorithms.agreement import clusters
+from ssl_pipelines.algorithms.kmeans import kmeans
 
 NEIGHBORS = 20  # K of equation 4
 MAX_CLUSTERS = 500  # the paper's: beyond, clusters give more than one image
 SMALLEST = 5  # images: a smaller cluster is taken for outliers
-RESTARTS = 3  # of k-means
+ITERATIONS = 30  # of k-means
 BLOCK = 1024  # rows whose distances are held at a time
 
 
@@ -37,7 +38,7 @@ def typiclust(x: Tensor, labeled: Tensor, count: int, random: torch.Generator) -
     assert count <= len(x) - len(labeled), (count, len(x), len(labeled))
     unit = F.normalize(x, dim=1)
     k = min(len(labeled) + count, MAX_CLUSTERS, len(x))
-    assigned = clusters(unit, k, RESTARTS, random)
+    assigned = _clusters(unit, k, random)
     members = [(assigned == cluster).nonzero().flatten() for cluster in range(k)]
     labels = torch.bincount(assigned[labeled], minlength=k).tolist()
     free = [len(found) - count for found, count in zip(members, labels, strict=True)]
@@ -56,6 +57,13 @@ def typiclust(x: Tensor, labeled: Tensor, count: int, random: torch.Generator) -
         labels[cluster] += 1
         free[cluster] -= 1
     return torch.tensor(rows, dtype=torch.int64), torch.tensor(values)
+
+
+def _clusters(unit: Tensor, k: int, random: torch.Generator) -> Tensor:
+    """(N, D) -> (N,) int64. Few clusters from a random start would often leave a whole group to another's centroid."""
+    state = int(torch.randint(2**31 - 1, (1,), generator=random))
+    start, _ = kmeans_plusplus(unit.numpy(), k, random_state=state)
+    return kmeans(unit, k, ITERATIONS, random, spherical=True, start=torch.from_numpy(start))[1]
 
 
 def _within(members: Tensor) -> Tensor:
