@@ -169,3 +169,11 @@ def test_a_budget_larger_than_the_pool_is_refused(uneven, tmp_path):
 
 def test_one_class_alone_among_the_labels_is_no_fault(uneven, tmp_path):
     assert simulate(uneven, tmp_path / "out", budgets=(2,))["select.random.2.top1"].value > 0.3
+
+
+def test_budgets_are_one_or_several_each_once():
+    assert SelectConfig.of({"budgets": 20}, "select").budgets == (20,)
+    assert SelectConfig.of({"budgets": [50, 10, 50]}, "select").budgets == (10, 50)
+    for bad in ([], [1], "many"):
+        with pytest.raises(InputError, match=r"select\.budgets"):
+            SelectConfig.of({"budgets": bad}, "select")

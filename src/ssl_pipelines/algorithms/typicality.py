@@ -1,5 +1,7 @@
 """TypiClust: from each of the largest clusters that hold no label, the image in the densest place.
-Hacohen, Dekel & Weinshall 2022, arXiv:2202.02794, section 3.2. Differs: spherical k-means, on features that are unit anyway; from one greedy k-means++ start."""
+Hacohen, Dekel & Weinshall 2022, arXiv:2202.02794, section 3.2.
+
+Differs: spherical k-means, on features that are unit anyway, from one greedy k-means++ start."""
 
 from __future__ import annotations
 

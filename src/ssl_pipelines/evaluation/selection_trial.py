@@ -69,6 +69,10 @@ def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Pat
             f"{ROOM}.budgets: {largest:,} labels are more than the {size:,} images of a pool; allowed is up to {size:,}"
         )
     weights = _resamples(config.draws, len(task.y_test), seed)
+    said = (
+        f"a pool of {size:,} images whose labels were hidden; logistic regression on stage {stage}, features standardized over all "
+        f"{len(frame.fit):,} images; {frame.describe()}; percentile 95% of {DRAWS:,} bootstrap samples of draws and test images"
+    )
     scores: list[Score] = []
     with progress(f"{ROOM}.simulate", len(config.budgets) * config.draws * len(STRATEGIES), "draws") as advance:
         for budget in config.budgets:
@@ -79,7 +83,9 @@ def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Pat
                 for name, table in correct.items():
                     table[draw] = _correct(task, name, sample, budget, l2, seed, draw)
                     advance(1)
-            scores += _scores(correct, budget, l2, weights, config, size, stage, frame, seed)
+            scores += _scores(
+                correct, budget, weights, f"{budget} labels of {said}; l2={l2:.3g} chosen for random on validation", seed, stage
+            )
     write_json(out / "simulation.json", [asdict(score) for score in scores])
     return scores
 
@@ -121,32 +127,19 @@ def _resamples(draws: int, images: int, seed: int) -> tuple[NDArray, NDArray]:
 
 
 def _scores(
-    correct: dict[str, NDArray],
-    budget: int,
-    l2: float,
-    weights: tuple[NDArray, NDArray],
-    config: SelectConfig,
-    size: int,
-    stage: str,
-    frame: Frame,
-    seed: int,
+    correct: dict[str, NDArray], budget: int, weights: tuple[NDArray, NDArray], said: str, seed: int, stage: str
 ) -> list[Score]:
-    n, scores = correct[RANDOM].shape[1], []
-    how = (
-        f"{budget} labels of a pool of {size:,} images whose labels were hidden; logistic regression on stage {stage}, features standardized "
-        f"over all {len(frame.fit):,} images, l2={l2:.3g} chosen for random on validation; {frame.describe()}; "
-        f"percentile 95% of {DRAWS:,} bootstrap samples of draws and test images"
-    )
+    draws, n = correct[RANDOM].shape
+    scores = []
     for name, table in correct.items():
-        times = config.draws * (RANDOM_EACH if name == RANDOM else 1)
-        value, low, high = _measured(table, weights)
-        protocol = f"{name}, mean of {times} seeded draws of {how}"
-        baseline = RANDOM if name == RANDOM else None
-        scores.append(Score(f"{ROOM}.{name}.{budget}.top1", value, low, high, n, protocol, seed, baseline, stage))
+        times, baseline = (draws * RANDOM_EACH, RANDOM) if name == RANDOM else (draws, None)
+        top = _measured(table, weights)
+        protocol = f"{name}, mean of {times} seeded draws of {said}"
+        scores.append(Score(f"{ROOM}.{name}.{budget}.top1", *top, n, protocol, seed, baseline, stage))
         if name != RANDOM:
-            value, low, high = _measured(table - correct[RANDOM], weights)
-            protocol = f"{name} minus random on the same pools, mean of {config.draws} seeded draws of {how}"
-            scores.append(Score(f"{ROOM}.{name}.{budget}.gain", value, low, high, n, protocol, seed, RANDOM, stage))
+            gain = _measured(table - correct[RANDOM], weights)
+            protocol = f"{name} minus random on the same pools, mean of {draws} seeded draws of {said}"
+            scores.append(Score(f"{ROOM}.{name}.{budget}.gain", *gain, n, protocol, seed, RANDOM, stage))
     return scores
 
 

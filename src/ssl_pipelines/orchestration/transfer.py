@@ -38,26 +38,33 @@ KEY = f"{ROOM.name}.datasets"
 log = logging.getLogger("ssl_pipelines")
 
 
-def check_transfer(parameters: Parameters, tracker: Tracker | None) -> None:
-    """Raises InputError, before any room has run, for what cannot be read. Reads no image."""
+def check_transfer(parameters: Parameters, tracker: Tracker | None) -> tuple[dict[str, str], dict[str, Path]]:
+    """(digests of the raw files, folders of the further models). Raises InputError for what cannot be read; reads no image.
+
+    Asked before any room has run, too."""
     config = _config(parameters)
     if not config.datasets:
         raise InputError(
             f"{KEY} is empty: name a data set or more, as with --params {KEY}.digits.reader=mnist5k "
             f"or {KEY}.photos.reader=image_folder,{KEY}.photos.root=<folder> (`kedro datasets` lists the readers)"
         )
-    _digests(config)
-    _models(config, tracker)
+    digests = {}
+    for name, one in config.datasets.items():
+        with _named(name):
+            digests[f"raw files of {name}"] = raw_digest(one)
+    found = {name: find_model(f"{ROOM.name}.models.{name}={given!r}", given, tracker) for name, given in config.models.items()}
+    return digests, {name: model.folder for name, model in found.items()}
 
 
 def make_transfer(model: Artifact, parameters: Parameters) -> Artifact:
     """transfer_eval.json, transfer_eval.datasets.json and the page, of what was answered now or before."""
     config, tracker = _config(parameters), current().tracker
-    check_transfer(parameters, tracker)  # as part of a longer road nobody has asked yet
-    others = _models(config, tracker)
-    extra = _digests(config) | {f"model {name}": fingerprint(folder) for name, folder in others.items()}
+    digests, others = check_transfer(parameters, tracker)
+    extra = digests | {f"model {name}": fingerprint(folder) for name, folder in others.items()}
 
     def build(folder: Path, record: Record) -> None:
+        from ssl_pipelines.reporting.transfer import write_transfer_page  # plots: a room that is up to date needs none
+
         stores = {name: _store(name, one, config, parameters, folder) for name, one in config.datasets.items()}
         models = {TRAINED: model.path, **others}
         _check_channels(models, stores)
@@ -73,7 +80,7 @@ def make_transfer(model: Artifact, parameters: Parameters) -> Artifact:
         scores = transfer_scores(answers, parameters.run.seed)
         write_json(folder / "transfer_eval.datasets.json", facts)
         write_json(folder / "transfer_eval.json", [asdict(score) for score in scores])
-        _page(folder, model.path, list(others), parameters)
+        write_transfer_page(folder, model.path, list(others))
         tell(ROOM.name, scores)
         if tracker is not None and scores:
             for name in ("transfer_eval.html", "transfer_eval.json"):
@@ -138,21 +145,6 @@ def _config(parameters: Parameters) -> TransferConfig:
     return config.model_copy(update={"datasets": located, "models": models})
 
 
-def _models(config: TransferConfig, tracker: Tracker | None) -> dict[str, Path]:
-    return {
-        name: find_model(f"{ROOM.name}.models.{name}={given!r}", given, tracker).folder for name, given in config.models.items()
-    }
-
-
-def _digests(config: TransferConfig) -> dict[str, str]:
-    """Of each data set's raw files. Raises InputError where they are not there."""
-    found = {}
-    for name, one in config.datasets.items():
-        with _named(name):
-            found[f"raw files of {name}"] = raw_digest(one)
-    return found
-
-
 def _store(name: str, dataset: DatasetConfig, config: TransferConfig, parameters: Parameters, folder: Path) -> Store:
     with _named(name):
         workers, key = num_workers(parameters.runtime), f"{KEY}.{name}"
@@ -189,12 +181,6 @@ def _facts(name: str, store: Store) -> dict[str, Any]:
     counts = {split: int((store.labels(store.ids(split)) >= 0).sum()) for split in ("train", "validation", "test")}
     known = {"name": name, "source": store.name, "reader": store.reader, "size": store.size, "channels": store.channels}
     return known | {"classes": len(store.classes), "labeled": counts, "sha256": store.sha256}
-
-
-def _page(folder: Path, model: Path, others: list[str], parameters: Parameters) -> None:
-    from ssl_pipelines.reporting.transfer import write_transfer_page  # plots: a room that is up to date needs none
-
-    write_transfer_page(folder, model, others)
 
 
 def _say_skipped(folder: Path) -> None:
