@@ -54,7 +54,8 @@ def _facts(store: Store, strategy: str, chosen: pd.DataFrame | None) -> list[tup
 def _grid(store: Store, chosen: pd.DataFrame) -> Figure:
     ids = chosen["id"].to_numpy()[:SHOWN]
     tiles = [thumbnail(image, 64) for image in store.gather(ids).fields["image"]]
-    said = f"The first {len(ids)} of {len(chosen):,} chosen images, from left to right and line by line in the order in which to label them."
+    which = f"The {len(ids)}" if len(ids) == len(chosen) else f"The first {len(ids)} of {len(chosen):,}"
+    said = f"{which} chosen images, from left to right and line by line in the order in which to label them."
     return Figure(
         "chosen",
         said,
@@ -69,7 +70,7 @@ def _listed(chosen: pd.DataFrame) -> Table:
         (str(row.rank), str(row.id), str(row.path), "–" if np.isnan(row.score) else f"{row.score:.4g}")
         for row in chosen.head(SHOWN).itertuples(index=False)
     ]
-    return Table(["Rank", "Id", "Path", "Score"], rows, frozenset({0, 1, 3}))
+    return Table(["Rank", "Id", "Path", "Score"], rows, frozenset({1, 3}))
 
 
 def _trial(scores: Rows) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def trial_table(scores: Rows, strategies: Sequence[str], budgets: Sequence[int])
         gains = [_span(scores[f"select.{name}.{budget}.gain"], "+.1f") for name in others]
         rows.append((f"{budget:,}", *tops, *gains))
     headers = ["Labels", *(name.capitalize() for name in strategies), *(f"{name.capitalize()} over random" for name in others)]
-    return Table(headers, rows, frozenset(range(len(headers))))
+    return Table(headers, rows, frozenset(range(1, len(headers))))
 
 
 def _span(row: Mapping[str, Any], form: str) -> str:

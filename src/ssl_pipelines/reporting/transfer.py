@@ -83,7 +83,7 @@ def _figure(head: str, scores: Rows, scored: Sequence[str], columns: Mapping[str
     step = 0.8 / len(columns)
 
     def draw(canvas: Canvas, theme: Theme) -> None:
-        axes, colors = canvas.subplots(), [*theme.series[:3], *CLASS_COLORS[3:]]
+        axes, colors = canvas.subplots(), [*theme.series, CLASS_COLORS[4], CLASS_COLORS[2], CLASS_COLORS[5], CLASS_COLORS[9]]
         for place, (key, title) in enumerate(columns.items()):
             rows = [scores[_metric(name, head, key)] for name in scored]
             y = [line + (place - (len(columns) - 1) / 2) * step for line in range(len(scored))]
