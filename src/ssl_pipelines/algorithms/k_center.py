@@ -19,7 +19,8 @@ def k_center_greedy(x: Tensor, centers: Tensor, count: int, random: torch.Genera
         given = x[centers]
         squares = torch.cat([torch.cdist(part, given).amin(1) for part in x.split(BLOCK)]).square()
         squares[centers] = -1.0
-    rows, distances = [], []
+    rows: list[int] = []
+    distances: list[float] = []
     for _ in range(count):
         first = not rows and not len(centers)
         row = int(torch.randint(len(x), (1,), generator=random)) if first else int(squares.argmax())

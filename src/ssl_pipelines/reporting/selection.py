@@ -66,9 +66,10 @@ def _grid(store: Store, chosen: pd.DataFrame) -> Figure:
 
 
 def _listed(chosen: pd.DataFrame) -> Table:
+    columns = (chosen[name].head(SHOWN).tolist() for name in ("rank", "id", "path", "score"))
     rows = [
-        (str(row.rank), str(row.id), str(row.path), "–" if np.isnan(row.score) else f"{row.score:.4g}")
-        for row in chosen.head(SHOWN).itertuples(index=False)
+        (str(rank), str(image), str(path), "–" if np.isnan(score) else f"{score:.4g}")
+        for rank, image, path, score in zip(*columns, strict=True)
     ]
     return Table(["Rank", "Id", "Path", "Score"], rows, frozenset({1, 3}))
 
