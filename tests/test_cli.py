@@ -40,6 +40,6 @@ def test_it_is_what_the_command_uses():
 
 
 def test_an_alias_is_taken_as_it_is():
-    assert given("embed.model=@champion,compare.runs=[@champion,other]") == {
+    assert split("embed.model=@champion,compare.runs=[@champion,other]") == {
         "embed": {"model": "@champion"}, "compare": {"runs": ["@champion", "other"]}
     }  # fmt: skip

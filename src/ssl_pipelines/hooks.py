@@ -21,7 +21,12 @@ class ProjectHooks:
         command = " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])])
         asked = tuple(run_params.get("pipeline_names") or ())
         parameters = Parameters.of(catalog.load("parameters"))
-        begin(Session(asked, command, parameters, Tracker(command, git_commit())))
+        tracker = Tracker(command, git_commit())
+        begin(Session(asked, command, parameters, tracker))
+        if "transfer_eval" in asked:  # its data is looked for before hours of training, not after
+            from ssl_pipelines.orchestration.transfer import check_transfer
+
+            check_transfer(parameters, tracker)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from ssl_pipelines.algorithms.bootstrap import interval, pair_mean, resampled_means, resampled_pair_means, resamples
+from ssl_pipelines.algorithms.bootstrap import (
+    interval,
+    pair_mean,
+    resampled_means,
+    resampled_over_both,
+    resampled_pair_means,
+    resamples,
+)
 
 
 def test_samples_draw_every_time_as_many_as_there_are():
@@ -36,3 +43,13 @@ def test_pairs_are_of_different_images():
     for found, count in zip(resampled_pair_means(kernel, counts), counts, strict=True):
         drawn = np.repeat(np.arange(7), count.astype(int))
         assert found == pytest.approx(np.mean([kernel[i, j] for i in drawn for j in drawn if i != j]), rel=1e-10)
+
+
+def test_rows_and_columns_are_resampled_by_themselves():
+    """A table of row effects plus column effects: the variance of the mean is the sum of both bootstraps' variances."""
+    random = np.random.default_rng(5)
+    rows, columns = random.normal(size=30), 2 * random.normal(size=200)
+    table = rows[:, None] + columns[None]
+    found = resampled_over_both(table, resamples(30, random, 20_000), resamples(200, random, 20_000))
+    assert found.mean() == pytest.approx(table.mean(), abs=0.01)
+    assert found.var() == pytest.approx(rows.var() / 30 + columns.var() / 200, rel=0.05)

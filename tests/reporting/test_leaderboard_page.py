@@ -14,8 +14,9 @@ from ssl_pipelines.reporting.leaderboard import Row, Section, curve_file, ranked
 
 # fmt: off
 KEYS = [
-    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second", "peak_memory", "threads",
-    "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint", "code", "verdict", "reason",
+    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second",
+    "peak_memory", "threads", "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint",
+    "code", "verdict", "reason",
 ]
 # fmt: on
 SECTIONS = [Section("cpu", "CPU budget", "60,000 images drawn.", ["moco"]), Section("gpu", "GPU budget", "200 epochs.")]

@@ -34,3 +34,10 @@ def resampled_pair_means(kernel: Floats, counts: Floats) -> Floats:
 def interval(samples: Floats) -> tuple[float, float]:
     low, high = np.percentile(samples, [2.5, 97.5])
     return float(low), float(high)
+
+
+def resampled_over_both(values: NDArray, rows: Floats, columns: Floats) -> Floats:
+    """Means of a table whose rows and columns are both samples, each resampled by itself: (r, n), (draws, r), (draws, n) -> (draws,).
+
+    Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2): its variance is not too small."""
+    return np.einsum("dn,dn->d", rows @ values, columns) / (rows.sum(1) * columns.sum(1))

@@ -1,10 +1,10 @@
-"""The blocks extract_features, linear_eval, knn_eval, diagnose and finetune."""
+"""The blocks extract_features, linear_eval, knn_eval, diagnose, finetune and select."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ssl_pipelines.artifacts import Config
 from ssl_pipelines.methods.config import OptimizerConfig
@@ -57,3 +57,25 @@ class FinetuneConfig(Config):
     batch_size: int = Field(default=128, ge=2, le=65536)
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
     augmentation: Augmentation = Augmentation()
+
+
+class SelectConfig(Config):
+    strategy: Literal["typicality", "coreset", "random"] = "typicality"
+    count: int = Field(default=100, ge=1, le=100_000)  # images to label next
+    stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
+    simulate: bool = False  # also measure the strategies: labels that are there are hidden, and asked for where a strategy says
+    budgets: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = (10, 20, 50, 100, 200)  # labels, of the simulation
+    draws: int = Field(default=20, ge=2, le=1000)  # of each strategy at each budget
+    pool: int = Field(default=10_000, ge=10, le=1_000_000)  # images from which each draw chooses, at most
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _one_or_several(cls, budgets: Any) -> Any:
+        return (budgets,) if isinstance(budgets, int) else budgets
+
+    @field_validator("budgets")
+    @classmethod
+    def _each_once(cls, budgets: tuple[int, ...]) -> tuple[int, ...]:
+        if not budgets:
+            raise ValueError("one number of labels at least is expected")
+        return tuple(sorted(set(budgets)))

@@ -16,7 +16,6 @@ from torch import Tensor
 from ssl_pipelines.algorithms.bootstrap import DRAWS, interval
 from ssl_pipelines.algorithms.eigenspectrum import covariance_eigenvalues
 from ssl_pipelines.artifacts import new_file, write_json
-from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation import measures
@@ -82,7 +81,7 @@ def diagnose(
 
     Raises NotApplicable with fewer than 10 images, InputError for a stage that the encoder has not."""
     sample, stored, device = Sample.of(Store.open(store), config, seed), StoredFeatures.open(features), set_up(runtime)
-    stage, again = stage_of(stored, config.stage), Resampling(seed)
+    stage, again = stored.stage_named(config.stage, "diagnose.stage"), Resampling(seed)
     fresh = stored.random_inits[: config.random_init_seeds]
     method = load_method(model).to(device)
     found: dict[str, dict[str, Measured]] = {}
@@ -111,13 +110,6 @@ def diagnose(
         _table(spectra).to_parquet(partial, index=False)
     write_json(out / f"{ROOM}.json", [asdict(score) for score in scores])
     return scores
-
-
-def stage_of(stored: StoredFeatures, wanted: str | None) -> str:
-    """The one asked for, else the deepest: what `encode` gives. Chosen without labels, as these numbers are to hold without them."""
-    if wanted is not None and wanted not in stored.stages:
-        raise unknown("diagnose.stage", wanted, list(stored.stages))
-    return wanted or stored.stages[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import ExtractConfig
 from ssl_pipelines.evaluation.likelihood import likelihood_scores, write_likelihood
 from ssl_pipelines.evaluation.progress import progress
-from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, SPLITS, TRAINED
+from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, SPLITS, TRAINED, StoredFeatures
 from ssl_pipelines.methods.base import Method
-from ssl_pipelines.training.model import load_method, random_method
+from ssl_pipelines.training.model import load_method, random_method, read_description
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.views.plain import plain_view
 
 Embed = Callable[[Tensor], Mapping[str, Tensor]]  # uint8 (B, S, S, C) -> stage -> (B, D) float32
+LABELED = ("train", "validation", "test")
 STATISTICS_IMAGES = 2048  # from which a random initialization takes its batch-norm statistics
 RAW_SIDE = 32  # raw pixels are area-resized to this side at most
 
@@ -35,18 +36,57 @@ def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int,
 
     Memory: one batch, whatever the number of images. Initialization i has the weights of seed + i."""
     opened, device = Store.open(store), set_up(runtime)
-    total = (config.random_init_seeds + 2) * sum(len(opened.ids(split)) for split in SPLITS)
-    with progress("extract_features", total, "images") as advance:
-        method = load_method(model).to(device)
-        dims = _write(out / TRAINED, opened, config.batch_size, _embedder(method, device), advance)
-        write_likelihood(out, likelihood_scores(method, opened, seed))
-        for i in range(config.random_init_seeds):
-            fresh = random_method(model, seed + i).to(device)
-            prepare(fresh, opened, seed + i)
-            set_statistics(fresh, opened, config.batch_size, seed + i, device)
-            _write(out / RANDOM_INIT / str(i), opened, config.batch_size, _embedder(fresh, device), advance)
-        raw = _write(out / RAW_PIXELS, opened, config.batch_size, raw_pixels, advance)
-    write_json(out / "stages.json", _stages(method, dims, raw, opened.size))
+    method, dims = load_method(model).to(device), {}
+    sources = sources_of(config)
+    with progress("extract_features", len(sources) * sum(len(opened.ids(split)) for split in SPLITS), "images") as advance:
+        for source in sources:
+            embed = _embed(source, model, opened, config.batch_size, seed, device)
+            dims[source] = _write(out / source, opened, SPLITS, config.batch_size, embed, advance)
+    write_likelihood(out, likelihood_scores(method, opened, seed))
+    write_json(out / "stages.json", _stages(method, dims[TRAINED], dims[RAW_PIXELS], opened.size))
+
+
+def sources_of(config: ExtractConfig) -> list[str]:
+    return [TRAINED, *(f"{RANDOM_INIT}/{i}" for i in range(config.random_init_seeds)), RAW_PIXELS]
+
+
+def extract_source(
+    source: str, model: Path, store: Path, config: ExtractConfig, seed: int, runtime: RuntimeConfig, out: Path
+) -> StoredFeatures:
+    """The features of one source alone, in the existing folder `out`, for the splits that can have labels. Numbers are those of
+    `extract_features`."""
+    opened, device = Store.open(store), set_up(runtime)
+    embed = _embed(source, model, opened, config.batch_size, seed, device)
+    with progress(f"features of {opened.name}, {source}", sum(len(opened.ids(split)) for split in LABELED), "images") as advance:
+        dims = _write(out / source, opened, LABELED, config.batch_size, embed, advance)
+    return StoredFeatures(out, str(read_description(model)["judged_at"]), tuple(dims), ())
+
+
+def _embed(source: str, model: Path, store: Store, batch_size: int, seed: int, device: torch.device) -> Embed:
+    """What makes the features of `source`: "trained", "random_init/<i>" or "raw_pixels"."""
+    if source == RAW_PIXELS:
+        return raw_pixels
+    if source == TRAINED:
+        return _embedder(load_method(model).to(device), device)
+    own_seed = seed + int(source.removeprefix(f"{RANDOM_INIT}/"))
+    fresh = random_method(model, own_seed).to(device)
+    prepare(fresh, store, own_seed)
+    set_statistics(fresh, store, batch_size, own_seed, device)
+    return _embedder(fresh, device)
+
+
+def reads(in_channels: int, channels: int) -> bool:
+    """Can an encoder of `in_channels` be shown images of `channels`? Gray ones are repeated where it takes three."""
+    return channels == in_channels or (channels, in_channels) == (1, 3)
+
+
+def view_of(images: Tensor, method: Method) -> Tensor:
+    """uint8 (B, S, S, C) -> float32 (B, in_channels, s, s), as the method's encoder takes them."""
+    return plain_view(_repeated(images, method.in_channels), method.image_size)
+
+
+def _repeated(images: Tensor, in_channels: int) -> Tensor:
+    return images.expand(-1, -1, -1, in_channels) if images.shape[-1] == 1 else images
 
 
 def raw_pixels(images: Tensor) -> dict[str, Tensor]:
@@ -64,7 +104,8 @@ def area_pixels(images: Tensor) -> Tensor:
 def prepare(method: Method, store: Store, seed: int) -> None:
     """What a fresh method learns of the images before its first step (a palette), as in pretraining."""
     if type(method).prepare is not Method.prepare:
-        method.prepare(torch.from_numpy(store.gather(_drawn(store, seed)).fields["image"]))
+        images = torch.from_numpy(store.gather(_drawn(store, seed)).fields["image"])
+        method.prepare(_repeated(images, method.in_channels))
 
 
 @torch.no_grad()
@@ -91,7 +132,7 @@ def set_statistics(
         norm.train()
     for images in _batches(store, _drawn(store, seed), batch_size):
         if len(images) > 1:
-            (through or method.stages)(plain_view(images.to(device), method.image_size))
+            (through or method.stages)(view_of(images.to(device), method))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     method.eval()
@@ -105,14 +146,16 @@ def _drawn(store: Store, seed: int) -> NDArray[np.int64]:
 
 def _embedder(method: Method, device: torch.device) -> Embed:
     method.eval()
-    return lambda images: method.stages(plain_view(images.to(device), method.image_size))
+    return lambda images: method.stages(view_of(images.to(device), method))
 
 
 @torch.no_grad()
-def _write(folder: Path, store: Store, batch_size: int, embed: Embed, advance: Callable[[int], None]) -> dict[str, int]:
+def _write(
+    folder: Path, store: Store, splits: Sequence[str], batch_size: int, embed: Embed, advance: Callable[[int], None]
+) -> dict[str, int]:
     """<stage>/<split>.npy and <split>.ids.npy for all stages that `embed` gives; returns their dims."""
     dims: dict[str, int] = {}
-    for split in SPLITS:
+    for split in splits:
         ids = store.ids(split)
         tables: dict[str, NDArray[np.float32]] = {}
         for start, images in zip(range(0, len(ids), batch_size), _batches(store, ids, batch_size)):

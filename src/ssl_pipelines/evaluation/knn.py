@@ -19,10 +19,11 @@ from ssl_pipelines.evaluation.stored import StoredFeatures
 
 def knn_eval(features: Path, store: Path, config: KnnConfig, seed: int, out: Path) -> list[Score]:
     """Writes knn_eval.json and knn_eval.predictions.parquet into `out`. Raises NotApplicable where labels are missing."""
-    return judge("knn_eval", "knn", features, store, seed, out, partial(_predict, config=config))
+    return judge("knn_eval", "knn", features, store, seed, out, partial(predict, config=config))
 
 
-def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: KnnConfig) -> Outcome:
+def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: KnnConfig) -> Outcome:
+    """Answers for the test images of `frame`."""
     stages = stored.stages_of(source)
     chosen, how = stages[0], ""
     if len(stages) > 1:

@@ -43,7 +43,7 @@ class Choice:
 
 def linear_eval(features: Path, store: Path, config: LinearConfig, seed: int, out: Path) -> list[Score]:
     """Writes linear_eval.json and linear_eval.predictions.parquet into `out`. Raises NotApplicable where labels are missing."""
-    return judge("linear_eval", "linear", features, store, seed, out, partial(_predict, config=config))
+    return judge("linear_eval", "linear", features, store, seed, out, partial(predict, config=config))
 
 
 def grid(num_values: int) -> NDArray:
@@ -82,7 +82,8 @@ def _walk(scores: Mapping[int, tuple[float, float]], patience: int) -> tuple[lis
     return walked, False
 
 
-def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig) -> Outcome:
+def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig, key: str = "linear_eval") -> Outcome:
+    """Answers for the test images of `frame`. `key`: where the config stands, for the log."""
     labels = frame.store.labels
     y, y_val, stages = labels(frame.fit), labels(frame.validation), stored.stages_of(source)
 
@@ -94,7 +95,7 @@ def _predict(stored: StoredFeatures, source: str, frame: Frame, *, config: Linea
     both = frame.both
     problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.spectrum)
     final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
-    _warn(source, best, final)
+    _warn(key, source, best, final)
     answers = final.predict(stored.rows(source, best.stage, frame.test))
     return Outcome(answers, _protocol(best, final, len(stages), config), best.stage)
 
@@ -116,13 +117,15 @@ def settled(protocol: str) -> str:
     return CHOSEN.sub("", protocol)
 
 
-def _warn(source: str, best: Choice, final: Linear) -> None:
+def _warn(key: str, source: str, best: Choice, final: Linear) -> None:
     if best.at_end:
-        logger.warning("linear_eval, %s: the best l2=%.4g is at an end of the grid; a better one may lie beyond", source, best.l2)
+        logger.warning("%s, %s: the best l2=%.4g is at an end of the grid; a better one may lie beyond", key, source, best.l2)
     if not final.converged:
         logger.warning(
-            "linear_eval, %s: not converged after %d iterations (gradient %.1e); raise linear_eval.max_iterations",
+            "%s, %s: not converged after %d iterations (gradient %.1e); raise %s.max_iterations",
+            key,
             source,
             final.iterations,
             final.gradient,
+            key,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
+from ssl_pipelines.artifacts.errors import unknown
 
 TRAINED, RANDOM_INIT, RAW_PIXELS, PIXELS = "trained", "random_init", "raw_pixels", "pixels"
 SPLITS = ("train", "validation", "test", "unlabeled")
@@ -34,6 +35,14 @@ class StoredFeatures:
 
     def stages_of(self, source: str) -> tuple[str, ...]:
         return (PIXELS,) if source == RAW_PIXELS else self.stages
+
+    def stage_named(self, wanted: str | None, key: str) -> str:
+        """The one asked for, else the deepest: what `encode` gives. Needs no labels, as what is made of it is to hold without them.
+
+        Raises InputError, which begins with `key`, for one that the encoder has not."""
+        if wanted is not None and wanted not in self.stages:
+            raise unknown(key, wanted, list(self.stages))
+        return wanted or self.stages[-1]
 
     def rows(self, source: str, stage: str, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Features of `ids`, in that order: (n, D). Raises InputError where an id has none or a value is not finite."""

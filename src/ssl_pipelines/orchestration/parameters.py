@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig, SelectConfig
 from ssl_pipelines.evaluation.export.config import ExportConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
@@ -17,6 +17,7 @@ from ssl_pipelines.methods.registry import method_class
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import TOOLS
+from ssl_pipelines.orchestration.transfer_config import TransferConfig
 from ssl_pipelines.orchestration.upstream import in_full, is_reference
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
 from ssl_pipelines.reporting.config import CompareConfig, ReportConfig
@@ -32,6 +33,8 @@ BLOCKS: dict[str, type[Config]] = {
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
+    "transfer_eval": TransferConfig,
+    "select": SelectConfig,
     "promote": PromoteConfig,
     "export": ExportConfig,
     "compare": CompareConfig,
@@ -62,9 +65,11 @@ class Parameters:
         assert isinstance(dataset, DatasetConfig)
         given = {key: getattr(dataset, key) for key in PATHS}
         blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
-        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
-        promote = blocks["promote"]
+        transfer, promote = blocks["transfer_eval"], blocks["promote"]
+        assert isinstance(transfer, TransferConfig)
         assert isinstance(promote, PromoteConfig)
+        blocks["transfer_eval"] = transfer.sized(dataset.size)
+        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
         named, source = dict(run.pretrain.upstream), run.pretrain.init_from
         found = {
             "upstream": {name: _place(value, promote.name) for name, value in named.items()},

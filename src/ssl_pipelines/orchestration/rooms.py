@@ -65,6 +65,14 @@ ROOMS: dict[str, Room] = {
             ("store", "gate", "model", "features", "linear_scores", "knn_scores", "diagnosis", "finetune_scores"), ("report", "seed"),
             ("ssl_pipelines.reporting.report",),
         ),
+        Room(
+            "transfer_eval", "transfer_scores", "data/10_transfer", ("model",), ("transfer_eval", "extract_features", "seed"),
+            ("ssl_pipelines.evaluation.transfer",), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"), on_request=True,
+        ),
+        Room(
+            "select", "selection", "data/11_selection", ("store", "features"), ("select", "seed"),
+            ("ssl_pipelines.evaluation.selection", "ssl_pipelines.evaluation.selection_trial"), on_request=True,
+        ),
     )
 }  # fmt: skip
 # What is done with finished models: nothing stands on them, so nothing is kept fresh. Name -> the artifacts of this project that they read.
@@ -93,5 +101,5 @@ def before_tool(name: str) -> list[str]:
 
 def code_of(room: Room, *methods: str) -> tuple[str, ...]:
     """The modules to follow: the room's own, and the methods' where the room runs them."""
-    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores")
+    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores", "transfer_scores")
     return (*room.code, *map(module_of, methods)) if runs_methods else room.code

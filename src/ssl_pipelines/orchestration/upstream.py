@@ -51,22 +51,25 @@ def in_full(given: str, name: str) -> str:
 
 
 def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[str, Upstream]:
-    """Raises InputError, one line, for what is not there or holds no model of this project."""
-    return {name: find_model(f"pretrain.upstream.{name}={value!r}", value, tracker) for name, value in given.items()}
+    """Raises InputError, one line, for what is not there, holds no model of this project, or is about to be overwritten."""
+    found = {}
+    for name, value in given.items():
+        key = f"pretrain.upstream.{name}={value!r}"
+        found[name] = find_model(key, value, tracker)
+        instead = None if is_reference(value) else _our_own(Path(value), found[name].run_id)
+        if instead:
+            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
+    return found
 
 
 def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
-    """One model by any of its names; `key` is what the user wrote, for the error."""
+    """The model that `given` names. Raises InputError, one line that begins with `key`, for what is not there or is no model of this project."""
     if not is_reference(given):
-        folder, run_id = Path(given), None
+        folder = Path(given)
         if not (folder / "config.json").is_file():
             raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
         note = folder / "provenance.json"
-        known = read_json(note).get("mlflow_run_id") if note.is_file() else None
-        instead = _our_own(folder, known)
-        if instead:
-            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
-        return Upstream(given, folder, facts(folder), known)
+        return Upstream(given, folder, facts(folder), read_json(note).get("mlflow_run_id") if note.is_file() else None)
     if tracker is None:
         raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
     uri, run_id = tracker.model_of(key, given)

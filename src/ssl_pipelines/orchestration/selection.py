@@ -1,0 +1,35 @@
+"""The select room: what to label next, as a table, a CSV to fill in and a page; and what choosing is worth, where it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssl_pipelines.artifacts import Artifact, Record
+from ssl_pipelines.evaluation.config import SelectConfig
+from ssl_pipelines.evaluation.selection import everything_is_labeled, select
+from ssl_pipelines.evaluation.selection_trial import trial
+from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.scoring import tell
+from ssl_pipelines.orchestration.session import current
+
+
+def make_selection(store: Artifact, features: Artifact, parameters: Parameters) -> Artifact:
+    """Raises InputError where there is nothing to choose and nothing to measure."""
+    config, seed = parameters.block("select", SelectConfig), parameters.run.seed
+
+    def build(folder: Path, record: Record) -> None:
+        from ssl_pipelines.reporting.selection import write_selection_page  # plots: a room that is up to date needs none
+
+        if not (config.simulate and everything_is_labeled(store.path)):
+            select(features.path, store.path, config, seed, folder)
+        scores = trial(features.path, store.path, config, seed, folder) if config.simulate else []
+        write_selection_page(folder, store.path, config.strategy)
+        tell("select", scores)
+        tracker = current().tracker
+        if tracker is not None:
+            for file in sorted(folder.glob("*.*")):
+                tracker.file(file, "select")
+
+    return make(ROOMS["select"], parameters, {"store": store.fingerprint, "features": features.fingerprint}, build)

@@ -1,0 +1,1 @@
+"""The encoder on other data sets."""
