@@ -77,4 +77,4 @@ lock: setup  ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --constraint requirements.lock --group bench pyproject.toml -o benchmarks/requirements.lock
 
 clean:  ## remove what runs have made (not .venv, not data/01_raw)
-	@rm -rf data/0[2-9]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf data/0[2-9]_* data/1[01]_* logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -10,6 +10,7 @@ from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.inference.config import EmbedConfig, SearchConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
@@ -29,6 +30,8 @@ BLOCKS: dict[str, type[Config]] = {
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
     "report": ReportConfig,
+    "embed": EmbedConfig,
+    "search": SearchConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block

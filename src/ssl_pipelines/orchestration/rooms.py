@@ -68,7 +68,10 @@ ROOMS: dict[str, Room] = {
     )
 }  # fmt: skip
 # What is done with finished models: nothing stands on them, so nothing is kept fresh. Name -> the artifacts of this project that they read.
-TOOLS: dict[str, tuple[str, ...]] = {}
+TOOLS: dict[str, tuple[str, ...]] = {
+    "embed": (),  # the model may be any that is finished: none is trained for it
+    "search": (),
+}
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 
 

@@ -45,21 +45,31 @@ def is_reference(given: str) -> bool:
     return given.startswith(("models:/", "runs:/")) or RUN_ID.fullmatch(given) is not None
 
 
+def in_full(given: str, name: str) -> str:
+    """@champion -> models:/<name>@champion; whatever else stays."""
+    return f"models:/{name}{given}" if given.startswith("@") else given
+
+
 def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[str, Upstream]:
-    """Raises InputError, one line, for what is not there or holds no model of this project."""
-    return {name: _find(f"pretrain.upstream.{name}={value!r}", value, tracker) for name, value in given.items()}
+    """Raises InputError, one line, for what is not there or holds no model of this project, or lies where the student will."""
+    found = {}
+    for name, value in given.items():
+        key = f"pretrain.upstream.{name}={value!r}"
+        found[name] = find_model(key, value, tracker)
+        instead = None if is_reference(value) else _our_own(found[name].folder, found[name].run_id)
+        if instead:
+            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
+    return found
 
 
-def _find(key: str, given: str, tracker: Tracker | None) -> Upstream:
+def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
+    """A finished model, wherever it is. Raises InputError, one line that begins with `key`, where there is none."""
     if not is_reference(given):
         folder, run_id = Path(given), None
         if not (folder / "config.json").is_file():
             raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
         note = folder / "provenance.json"
         known = read_json(note).get("mlflow_run_id") if note.is_file() else None
-        instead = _our_own(folder, known)
-        if instead:
-            raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
         return Upstream(given, folder, facts(folder), known)
     if tracker is None:
         raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
