@@ -68,30 +68,35 @@ class Embeddings:
         """All rows that have an embedding. Raises InputError for values that are not finite, or lists of different lengths."""
         size, first = max(1, BLOCK_BYTES // (4 * max(1, self.dim))), 0
         names = [name for name in ("embedding", "error") if name in self.columns]
-        with pq.ParquetFile(self.file) as opened:
-            for batch in opened.iter_batches(size, columns=names):
-                column = batch.column("embedding")
-                usable = column.is_valid() if "error" not in names else pc.and_(column.is_valid(), batch.column("error").is_null())
-                lists = column.filter(usable)
-                if (pc.list_value_length(lists).to_numpy(zero_copy_only=False) != self.dim).any():
-                    raise InputError(f"{self.file}: embeddings of different lengths; {self.dim} numbers each are expected")
-                vectors = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, self.dim)
-                if not np.isfinite(vectors).all():
-                    raise InputError(f"{self.file} holds values that are not finite; the encoder diverged, or the file is damaged")
-                yield Block(first + np.flatnonzero(usable.to_numpy(zero_copy_only=False)), vectors)
-                first += batch.num_rows
+        for batch in self._batches(size, names):
+            column = batch.column("embedding")
+            usable = column.is_valid() if "error" not in names else pc.and_(column.is_valid(), batch.column("error").is_null())
+            lists = column.filter(usable)
+            if (pc.list_value_length(lists).to_numpy(zero_copy_only=False) != self.dim).any():
+                raise InputError(f"{self.file}: embeddings of different lengths; {self.dim} numbers each are expected")
+            vectors = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, self.dim)
+            if not np.isfinite(vectors).all():
+                raise InputError(f"{self.file} holds values that are not finite; the encoder diverged, or the file is damaged")
+            yield Block(first + np.flatnonzero(usable.to_numpy(zero_copy_only=False)), vectors)
+            first += batch.num_rows
 
     def rows(self, wanted: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
         """row -> path, sha256 (None where the file has none), for the rows that are wanted."""
         names = [name for name in ("path", "sha256") if name in self.columns]
         left, first, found = np.unique(wanted), 0, {}
-        with pq.ParquetFile(self.file) as opened:
-            for batch in opened.iter_batches(columns=names):
-                here = left[(left >= first) & (left < first + batch.num_rows)]
-                for row, values in zip(here.tolist(), batch.take(pa.array(here - first)).to_pylist(), strict=True):
-                    found[row] = {"sha256": None} | values
-                first += batch.num_rows
+        for batch in self._batches(65_536, names):
+            here = left[(left >= first) & (left < first + batch.num_rows)]
+            for row, values in zip(here.tolist(), batch.take(pa.array(here - first)).to_pylist(), strict=True):
+                found[row] = {"sha256": None} | values
+            first += batch.num_rows
         return found
+
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(self.file) as opened:
+                yield from opened.iter_batches(rows, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self.file} cannot be read ({error})") from None
 
 
 def schema_of(dim: int, about: Mapping[str, Any]) -> pa.Schema:

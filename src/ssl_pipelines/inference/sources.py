@@ -10,9 +10,8 @@ from typing import ClassVar
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.data.decode import Unusable
 from ssl_pipelines.data.image_files import NEVER_AN_IMAGE
-from ssl_pipelines.data.readers.base import RawFile, RawImage, Reader
+from ssl_pipelines.data.readers.base import RawFile, RawImage
 from ssl_pipelines.data.readers.image_folder import FileChunk, ImageFolder, PlacedFile
 from ssl_pipelines.data.readers.parquet import Parquet, ParquetChunk
 from ssl_pipelines.data.readers.walk import Entry
