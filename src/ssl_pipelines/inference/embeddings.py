@@ -64,6 +64,15 @@ class Embeddings:
             return None
         return Embeddings(file, _about(schema.metadata or {}), dim, count, tuple(schema.names))
 
+    @property
+    def usable(self) -> int:
+        """Rows that have an embedding, if the file says which have none."""
+        return (
+            self.count
+            if "error" not in self.columns
+            else sum(batch.column(0).null_count for batch in self._batches(65_536, ["error"]))
+        )
+
     def blocks(self) -> Iterator[Block]:
         """All rows that have an embedding. Raises InputError for values that are not finite, or lists of different lengths."""
         size, first = max(1, BLOCK_BYTES // (4 * max(1, self.dim))), 0

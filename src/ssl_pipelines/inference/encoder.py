@@ -59,7 +59,7 @@ class ImageEncoder:
         return self._encode(pixels) if len(pixels) else np.empty((0, self.dim), np.float32)
 
     def embed_contents(self, contents: Sequence[object]) -> Embedded:
-        """Encoded images as bytes; anything else is an error of that image alone."""
+        """Encoded images as bytes; Unusable, or anything else, is an error of that image alone."""
         decoded = decode_chunk(_Contents(contents), self.spec)
         return Embedded(self.embed(decoded.pixels), [row["reason"] for row in decoded.rows])
 
@@ -77,8 +77,13 @@ class _Contents:
 
     def read(self) -> Iterator[RawImage]:
         for content in self.contents:
-            usable = isinstance(content, (bytes, bytearray, memoryview))
-            yield RawImage("", None, None, bytes(content) if usable else Unusable(_no_bytes(content)))  # type: ignore[arg-type]
+            yield RawImage("", None, None, _content(content))
+
+
+def _content(content: object) -> bytes | Unusable:
+    if isinstance(content, Unusable):
+        return content
+    return bytes(content) if isinstance(content, (bytes, bytearray, memoryview)) else Unusable(_no_bytes(content))
 
 
 def _no_bytes(content: object) -> str:

@@ -53,7 +53,7 @@ def search(parameters: Parameters) -> Path:
         _table(queries, found).to_csv(folder / TABLE, index=False)
         _page(folder / PAGE, queries[: config.shown], found, index, asked, config, encoder, parameters)
     log.info("search: %s of %s queries answered, the %d nearest of %s images: %s", f"{len(vectors):,}", f"{len(queries):,}", max(map(len, found)),
-             f"{index.count:,}", shown(out / PAGE))  # fmt: skip
+             f"{index.usable:,}", shown(out / PAGE))  # fmt: skip
     return out
 
 
@@ -141,7 +141,7 @@ def _page(
     ]
     model = index.about.get("model", {})
     facts = [
-        ("Searched", f"{index.count:,} images"),
+        ("Searched", f"{index.usable:,} images"),
         ("Model", config.model or model.get("given") or "the present one of this project"),
         ("Method", model.get("method", "unknown")),
         ("Embedding", f"{index.dim} numbers" + (f", stage {config.stage}" if config.stage else "")),
