@@ -105,8 +105,8 @@ class Tables(Parquet):
                 first = sum(shard.group_rows[:group])
                 for batch in shard.batches(group, 64):
                     if row < batch.num_rows:
-                        [found] = ParquetChunk(shard.name, None, first, batch.slice(row, 1)).read()
-                        return _bytes(found, path if found.path == path else "")
+                        [found] = ParquetChunk(shard.name, None, first + row, batch.slice(row, 1)).read()
+                        return _bytes(found, path)
                     row, first = row - batch.num_rows, first + batch.num_rows
         return None
 
