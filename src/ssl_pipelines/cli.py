@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -15,6 +16,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+ALIAS = re.compile(r"(?<=[=\[,])(@[\w.-]*)")  # as a value, or in a list of them
 LOG_FILE = "logs/ssl_pipelines.log"
 log = logging.getLogger("ssl_pipelines")
 
@@ -131,8 +133,20 @@ def _closing_words() -> None:
     print_summary()
 
 
+def _words(option: click.Parameter) -> click.Parameter:
+    """--params as Kedro reads it, which is YAML, where no word begins with @: `embed.model=@champion` is quoted first."""
+    if option.name != "params" or option.callback is None:
+        return option
+    changed, split = copy.copy(option), option.callback
+    changed.callback = lambda context, same, value: split(
+        context, same, ALIAS.sub(r"'\1'", value) if isinstance(value, str) else value
+    )
+    return changed
+
+
 run = copy.copy(kedro_run)
 run.callback = _run
+run.params = [_words(option) for option in run.params]
 cli.add_command(run)
 
 
