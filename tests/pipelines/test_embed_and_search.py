@@ -182,7 +182,7 @@ def test_search_in_a_file_of_embeddings_uses_the_model_that_made_it(finished, ph
     shutil.rmtree(photos)  # the pictures are gone, the embeddings are not
     finished.run("--pipeline=search", params="search.source=e.parquet,search.query=asked.png")
     page = (made(finished, "data/11_search/asked-*") / "search.html").read_text()
-    assert page.count("picture not there") == 12
+    assert page.count("no picture") == 12
 
 
 SEARCH_REFUSED = {

@@ -100,10 +100,10 @@ class Embeddings:
             first += batch.num_rows
         return found
 
-    def _batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(self.file) as opened:
-                yield from opened.iter_batches(rows, columns=columns)
+                yield from opened.iter_batches(rows, columns=list(columns))
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self.file} cannot be read ({error})") from None
 
