@@ -100,7 +100,7 @@ REFUSED = {
     f"embed.source=photos,embed.model={'f' * 32}": ("no such run",),
     "embed.source=photos,embed.stage=layer9": ("embed.stage='layer9' is unknown", "final"),
     "embed.source=photos,embed.output=a.csv": ("embed.output='a.csv' is refused", ".parquet"),
-    "embed.source=photos,embed.output=taken.parquet": ("taken.parquet", "no file of embeddings"),
+    "embed.source=photos,embed.output=taken.parquet": ("taken.parquet", "not written by embed"),
     "embed.source=photos,embed.output=theirs.parquet": ("theirs.parquet", "not written by embed"),
     "embed.source=tables,embed.output=tables/e.parquet": ("tables/e.parquet", "lies in embed.source"),
     "embed.source=theirs.parquet": ("an image column",),
@@ -174,7 +174,7 @@ def test_search_in_a_file_of_embeddings_uses_the_model_that_made_it(finished, ph
     message = refused(
         lambda: finished.run("--pipeline=search", params="search.source=e.parquet,search.query=photos,search.model=other")
     )
-    assert "was embedded by @champion" in message
+    assert "was embedded by models:/encoder@champion" in message
     message = refused(
         lambda: finished.run("--pipeline=search", params="search.source=e.parquet,search.query=photos,search.stage=x")
     )

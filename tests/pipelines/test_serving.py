@@ -86,21 +86,33 @@ ROWS = {  # what is wrong with one row alone
 
 
 @pytest.fixture
-def served(finished_folder, monkeypatch):
+def load(finished_folder, monkeypatch):
+    """(model_config) -> the trained model, as MLflow's server loads it."""
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+
+    def go(**settings: Any) -> Any:
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(f"sqlite:///{finished_folder}/mlflow.db")
+        try:
+            [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
+            return mlflow.pyfunc.load_model(run.data.tags["model_uri"], **settings)
+        finally:
+            mlflow.set_tracking_uri(before)
+
+    return go
+
+
+@pytest.fixture
+def served(load):
     """(content type, body) -> (status, text), of MLflow's server application in this process."""
+    return application(load())
+
+
+def application(model: Any) -> Any:
     import asyncio
 
     from mlflow.pyfunc import scoring_server
 
-    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
-    uri = f"sqlite:///{finished_folder}/mlflow.db"
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        found = mlflow.search_runs(search_all_experiments=True, output_format="list")
-        model = mlflow.pyfunc.load_model(found[0].data.tags["model_uri"])
-    finally:
-        mlflow.set_tracking_uri(before)
     app = scoring_server.init(model)
 
     def ask(content_type: str, body: bytes) -> tuple[int, str]:
@@ -164,6 +176,21 @@ def test_images_as_bytes_in_parquet(served, finished_folder):
     status, text = served("application/vnd.apache.parquet", file.getvalue())
     assert status == 200
     np.testing.assert_allclose(embeddings(text), expected(finished_folder, IMAGES), atol=1e-4)
+
+
+def test_a_limit_can_be_set_for_one_server(load):
+    ask = application(load(model_config={"max_images": 2}))
+    assert ask(JSON, records(*TEXTS[:2]))[0] == 200
+    status, text = ask(JSON, records(*TEXTS[:3]))
+    assert (status, "3 images in one request, allowed are 2" in text) == (400, True)
+    assert "allowed are 64" in ask(*REFUSED["too many bytes"][:2])[1], "the other limit stays"
+
+
+def test_a_frame_in_python_has_no_limit(load, monkeypatch):
+    monkeypatch.delenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT")
+    answer = load(model_config={"max_images": 2}).predict(pd.DataFrame({"image": [*IMAGES, b""]}, index=list("abcde")))
+    assert answer.index.tolist() == list("abcde")
+    assert answer.error.tolist() == [None] * 4 + ["empty file"]
 
 
 def test_a_plain_pixmap_is_no_base64(served, finished_folder):

@@ -44,10 +44,11 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
     key = f"{block}.source={given!r}"
     source, model = source_of(key, given, parameters), chosen_model(block, config)
     out = project_root() / output if output else _default_place(given, model, config)
-    _check_place(block, out, source, output)
+    there = Embeddings.found(out)
+    _check_place(block, out, source, output, there)
     code = code_digests(CODE, module_of(str(model.facts["method"])))
     recipe = _recipe(source, model, config, parameters)
-    if _is_fresh(Embeddings.found(out), recipe, code, parameters, out):
+    if _is_fresh(there, recipe, code, parameters, out):
         return out
     with only_writer(project_root() / "data" / ".locks" / f"embed-{digest(str(out))[:8]}.lock"):
         encoder = encoder_of(block, config, model, parameters)
@@ -55,7 +56,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
             "recipe": recipe,
             "code": code,
             "source": given,
-            "model": {"given": config.model, "run_id": model.run_id, **model.facts},
+            "model": {"given": config.model and in_full(config.model, config.registered), "run_id": model.run_id, **model.facts},
             "stage": config.stage,
             "size": encoder.spec.size,
         }
@@ -115,12 +116,11 @@ def _default_place(given: str, model: Upstream, config: ModelChoice) -> Path:
     return project_root() / EMBEDDINGS / f"{slug(given)}-{digest([given, model.fingerprint, config.stage])[:8]}.parquet"
 
 
-def _check_place(block: str, out: Path, source: Images | Tables, output: str | None) -> None:
+def _check_place(block: str, out: Path, source: Images | Tables, output: str | None, there: Embeddings | None) -> None:
+    """`there`: what `out` holds. What embed has not written is not overwritten."""
     key = f"{block}.output={output!r}"
-    if out.is_dir() or (out.exists() and (found := Embeddings.found(out)) is not None and not found.about):
+    if out.exists() and (there is None or not there.about):
         raise InputError(f"{key} exists and was not written by embed; remove it or give another name")
-    if out.exists() and Embeddings.found(out) is None:
-        raise InputError(f"{key} exists and is no file of embeddings; remove it or give another name")
     if isinstance(source, Tables) and out.resolve().is_relative_to(source.root.resolve()):
         raise InputError(f"{key} lies in {block}.source, whose Parquet files are all read; give another place")
 
