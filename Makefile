@@ -9,10 +9,10 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := 1
 # Without bytecode every start compiles 5,000 modules anew: ten seconds.
 export PYTHONDONTWRITEBYTECODE :=
-PORT ?= 5000
+MODEL ?= models:/encoder@champion
 BUDGET ?= cpu
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard ui dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard ui serve dvc-yaml lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -50,7 +50,10 @@ contracts: setup
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 ui: setup  ## the MLflow UI on 127.0.0.1 (PORT=5000)
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+
+serve: setup  ## a model over REST on 127.0.0.1 (PORT=5001, MODEL=models:/encoder@champion); docs/serving.md
+	@MLFLOW_TRACKING_URI=sqlite:///$(CURDIR)/mlflow.db MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mlflow models serve --model-uri '$(MODEL)' --env-manager local --host 127.0.0.1 --port $(or $(PORT),5001)
 
 $(BIN)/.bench: $(BIN)/.ready benchmarks/requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = 2
+LIMITS = {"max_images": 1024, "max_megabytes": 64}  # of one request, where the model is served
 NEEDED = ("torch", "torchvision", "timm")
 
 
@@ -50,6 +51,7 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
                 artifacts={"model": str(parts)},
                 code_paths=[str(copied)],
                 signature=signature,
+                model_config=LIMITS,
                 input_example=example(store),
                 pip_requirements=[f"{name}=={number}" for name, number in versions().items() if name in NEEDED]
                 + ["pandas", "pillow", "pydantic", "safetensors"],

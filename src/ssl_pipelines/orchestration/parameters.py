@@ -11,6 +11,7 @@ from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig, SelectConfig
 from ssl_pipelines.evaluation.export.config import ExportConfig
+from ssl_pipelines.inference.config import EmbedConfig, SearchConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
@@ -38,6 +39,8 @@ BLOCKS: dict[str, type[Config]] = {
     "promote": PromoteConfig,
     "export": ExportConfig,
     "compare": CompareConfig,
+    "embed": EmbedConfig,
+    "search": SearchConfig,
     "runtime": RuntimeConfig,
 }
 PATHS = ("root", "labels")  # of the dataset block

@@ -80,6 +80,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "promote": ("store", "model", "linear_scores"),
     "export": (),  # of what stands there, or of another model: it is never trained for this
     "compare": (),  # finished runs, wherever they were made
+    "embed": (),  # the model may be any that is finished: none is trained for it
+    "search": (),
 }
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 

@@ -138,14 +138,12 @@ class Tracker:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(self.uri)
-        try:
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+        try:  # MLflow's own setting stays as it is: it is an environment variable, which the next command here would find
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
+            )
         except (MlflowException, OSError) as error:
             raise InputError(f"{key}: {uri} cannot be fetched from {self.uri} ({error})") from None
-        finally:
-            mlflow.set_tracking_uri(before)
 
     def scores(self, run_id: str) -> dict[str, float]:
         """The top-1 scores of a pretraining: its own, and its later evaluations', the newest last."""

@@ -56,7 +56,7 @@ def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[st
     for name, value in given.items():
         key = f"pretrain.upstream.{name}={value!r}"
         found[name] = find_model(key, value, tracker)
-        instead = None if is_reference(value) else _our_own(Path(value), found[name].run_id)
+        instead = None if is_reference(value) else _our_own(found[name].folder, found[name].run_id)
         if instead:
             raise InputError(f"{key} is where this project's next model will lie: give {instead} instead")
     return found
@@ -69,7 +69,8 @@ def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
         if not (folder / "config.json").is_file():
             raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
         note = folder / "provenance.json"
-        return Upstream(given, folder, facts(folder), read_json(note).get("mlflow_run_id") if note.is_file() else None)
+        known = read_json(note).get("mlflow_run_id") if note.is_file() else None
+        return Upstream(given, folder, facts(folder), known)
     if tracker is None:
         raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
     uri, run_id = tracker.model_of(key, given)

@@ -1,0 +1,1 @@
+"""Finished models on anybody's images: embeddings, and which images are alike."""

@@ -1,0 +1,39 @@
+"""The blocks embed and search."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from ssl_pipelines.artifacts import Config
+
+ENDING = ".parquet"
+
+
+class ModelChoice(Config):
+    """Which finished model, and what of it."""
+
+    model: str | None = Field(
+        default=None, min_length=1
+    )  # a folder, run id, models:/<name>@<alias>, @<alias>; None: data/06_models
+    stage: str | None = Field(default=None, min_length=1)  # of the encoder; None: what `encode` gives, and what is served
+    batch_size: int = Field(default=256, ge=1, le=65536)  # images at a time; the embeddings do not depend on it
+
+
+class EmbedConfig(ModelChoice):
+    source: str | None = Field(default=None, min_length=1)  # a folder of images, an image file, Parquet files with images
+    output: str | None = Field(default=None, min_length=1)  # a .parquet file; None: below data/12_embeddings
+
+    @field_validator("output")
+    @classmethod
+    def _parquet(cls, output: str | None) -> str | None:
+        if output is not None and not output.endswith(ENDING):
+            raise ValueError(f"a file whose name ends in {ENDING} is expected")
+        return output
+
+
+class SearchConfig(ModelChoice):
+    source: str | None = Field(default=None, min_length=1)  # as embed.source, or a file that embed wrote
+    query: str | None = Field(default=None, min_length=1)  # as embed.source: what to look for
+    k: int = Field(default=12, ge=1, le=1000)  # images to find for each query
+    shown: int = Field(default=30, ge=1, le=500)  # queries on the page; results.csv has all
+    output: str | None = Field(default=None, min_length=1)  # a folder; None: below data/13_search

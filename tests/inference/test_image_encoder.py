@@ -1,0 +1,78 @@
+"""One function for the embed tool and the served model: equal to the encoder itself, whatever stands beside an image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data.decode import Unusable, decode
+from ssl_pipelines.inference.encoder import ImageEncoder
+from ssl_pipelines.training.model import load_method
+from ssl_pipelines.views import plain_view
+from tests.data.image_samples import encoded, noise, png_bomb
+from tests.evaluation.evaluation_samples import SIZE, make_model
+
+
+def test_it_is_decode_plain_view_encode(model):
+    files = [encoded(noise(i, height=30, width=17 + i)) for i in range(5)]
+    pixels = np.stack([decode(file, SIZE, 3, 10**6)[0] for file in files])
+    method = load_method(model)
+    with torch.no_grad():
+        expected = method.encode(plain_view(torch.from_numpy(pixels), method.image_size)).numpy()
+    found = ImageEncoder(model).embed_contents(files)
+    np.testing.assert_allclose(found.vectors, expected, atol=1e-6)
+    assert found.errors == [None] * 5
+    assert found.vectors.dtype == np.float32
+
+
+def test_what_is_beside_an_image_changes_nothing(model):
+    encoder, files = ImageEncoder(model), [encoded(noise(i)) for i in range(9)]
+    alone = np.concatenate([encoder.embed_contents([file]).vectors for file in files])
+    np.testing.assert_allclose(encoder.embed_contents(files).vectors, alone, atol=1e-5)
+
+
+BAD = {
+    "empty": (b"", "empty file"),
+    "text": (b"no image", "not in an image format"),
+    "none": (None, "no bytes"),
+    "nan": (float("nan"), "no bytes"),
+    "str": ("path.png", "found str"),
+    "int": (5, "found int"),
+    "bomb": (png_bomb(), "max_pixels"),
+    "said": (Unusable("because"), "because"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_image_is_an_error_of_that_row_alone(model, name):
+    content, reason = BAD[name]
+    found = ImageEncoder(model).embed_contents([encoded(noise(1)), content, encoded(noise(2))])
+    assert len(found.vectors) == 2
+    assert found.errors[0] is None is found.errors[2]
+    assert reason in found.errors[1]
+
+
+def test_nothing_and_one_pixel(model):
+    encoder = ImageEncoder(model)
+    assert encoder.embed_contents([]).vectors.shape == (0, encoder.dim)
+    assert np.isfinite(encoder.embed_contents([encoded(noise(0, 1, 1))]).vectors).all()
+
+
+def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
+    folder = make_model(tmp_path / "igpt", "rotation")
+    method, blank = load_method(folder), encoded(noise(3))
+    names = list(method.stages(torch.zeros(1, 3, SIZE, SIZE)))
+    for name in names:
+        pixels = torch.from_numpy(decode(blank, SIZE, 3, 10**6)[0][None])
+        with torch.no_grad():
+            expected = method.stages(plain_view(pixels, method.image_size))[name].numpy()
+        np.testing.assert_allclose(ImageEncoder(folder, stage=name).embed_contents([blank]).vectors, expected, atol=1e-6)
+    with pytest.raises(InputError, match=r"embed.stage='layer9' is unknown.*final"):
+        ImageEncoder(folder, stage="layer9", key="embed.stage")
+
+
+def test_a_large_image_is_refused_by_the_limit_that_is_given(model):
+    [error] = ImageEncoder(model, max_pixels=100).embed_contents([encoded(noise(0, 11, 11))]).errors
+    assert "max_pixels=100" in error
