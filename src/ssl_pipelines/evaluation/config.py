@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -51,9 +51,23 @@ class Augmentation(ViewRecipe):
     flip: float = Field(default=0.0, ge=0, le=1)
 
 
-class FinetuneConfig(Config):
-    images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
-    labels_fraction: float = Field(default=1.0, gt=0, le=1)  # of every class's labeled images, at least one: 0.1 and 0.01 are usual
+Stages = Annotated[int, Field(ge=1, le=1000)]
+
+
+class FinetuneRecipe(Config):
+    """How a network is trained on labels. From scratch every layer learns, at one rate; all else is shared with it."""
+
     batch_size: int = Field(default=128, ge=2, le=65536)
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
     augmentation: Augmentation = Augmentation()
+    stage: str | None = None  # of the encoder, on which the head is put; None: where the method puts it
+    trainable: Literal["all", "head"] | Stages = "all"  # a number: the last so many stages (ResNet) or blocks (ViT), and the head
+    layer_decay: float = Field(default=1.0, gt=0, le=1)  # of the learning rate, a stage or block towards the input; BEiT, MAE: 0.65 to 0.75
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of each target that is spread over all classes
+    mixup: float = Field(default=0.0, ge=0, le=100)  # alpha of Beta(alpha, alpha), 0: off; with cutmix too each step takes one of them
+    cutmix: float = Field(default=0.0, ge=0, le=100)
+
+
+class FinetuneConfig(FinetuneRecipe):
+    images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
+    labels_fraction: float = Field(default=1.0, gt=0, le=1)  # of every class's labeled images, at least one: 0.1 and 0.01 are usual
