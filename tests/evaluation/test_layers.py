@@ -25,7 +25,12 @@ def recipe(**keys):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    kinds = {"resnet": ("simclr", None), "vit": ("mae", VIT), "timm": ("simclr", {"name": "resnet10t"}), "pixels": ("pixelcnn", {"name": "auto"})}
+    kinds = {
+        "resnet": ("simclr", None),
+        "vit": ("mae", VIT),
+        "timm": ("simclr", {"name": "resnet10t"}),
+        "pixels": ("pixelcnn", {"name": "auto"}),
+    }
     made = {}
 
     def get(kind):
@@ -82,14 +87,17 @@ def test_learning_rates_decay_towards_the_input(models, store):
 
 
 @pytest.mark.parametrize(
-    ("trainable", "frozen"), [("head", ("stem", "layers.0", "layers.1", "layers.2", "layers.3")), (2, ("stem", "layers.0", "layers.1"))]
+    ("trainable", "frozen"),
+    [("head", ("stem", "layers.0", "layers.1", "layers.2", "layers.3")), (2, ("stem", "layers.0", "layers.1"))],
 )
 def test_what_is_frozen_is_unchanged_bit_for_bit(models, store, trainable, frozen):
     net = network(models("resnet"), store, trainable=trainable, layer_decay=0.9)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     train(net, Frame.of(Store.open(store), 0, "finetune"), recipe(trainable=trainable, layer_decay=0.9), 0, 3, lambda n: None)
     for name, value in net.state_dict().items():
-        still = name.startswith(("method.projector", *(f"method.encoder.{part}." for part in frozen))) or name.endswith((".mean", ".std"))
+        still = name.startswith(("method.projector", *(f"method.encoder.{part}." for part in frozen))) or name.endswith(
+            (".mean", ".std")
+        )
         assert torch.equal(value, before[name]) == still, name  # running statistics too
 
 
@@ -131,7 +139,9 @@ def test_the_head_on_a_middle_stage(store, tmp_path):
         network(model, store, stage="layer7")
 
 
-@pytest.mark.parametrize("keys", [{"trainable": 0}, {"trainable": "tail"}, {"layer_decay": 0}, {"label_smoothing": 1}, {"mixup": -1}])
+@pytest.mark.parametrize(
+    "keys", [{"trainable": 0}, {"trainable": "tail"}, {"layer_decay": 0}, {"label_smoothing": 1}, {"mixup": -1}]
+)
 def test_values_out_of_range(keys):
     with pytest.raises(InputError, match=f"finetune.{next(iter(keys))}"):
         recipe(**keys)

@@ -74,9 +74,7 @@ def start(name: str, model: Path, store: Store, recipe: FinetuneRecipe, seed: in
     return network
 
 
-def train(
-    network: Classifier, frame: Frame, recipe: FinetuneRecipe, seed: int, steps: int, advance: Callable[[int], None]
-) -> None:
+def train(network: Classifier, frame: Frame, recipe: FinetuneRecipe, seed: int, steps: int, advance: Callable[[int], None]) -> None:
     """`steps` steps on train and validation; the draws of a step depend on (seed, step) alone."""
     device = network.head.weight.device
     ids, size = frame.both, network.method.image_size

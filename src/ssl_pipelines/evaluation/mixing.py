@@ -13,7 +13,9 @@ from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import FinetuneRecipe
 
 
-def softened(images: Tensor, labels: Tensor, num_classes: int, recipe: FinetuneRecipe, seed: int, step: int) -> tuple[Tensor, Tensor]:
+def softened(
+    images: Tensor, labels: Tensor, num_classes: int, recipe: FinetuneRecipe, seed: int, step: int
+) -> tuple[Tensor, Tensor]:
     """images (B, C, S, S) and labels (B,) as they are trained on: labels stay (B,) int64 where the recipe changes none, else (B, K).
 
     One partner an image and one weight a batch, as in both papers' code; a function of (seed, step)."""

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig
+from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FewLabelsConfig, FinetuneConfig, KnnConfig, LinearConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
@@ -28,6 +28,7 @@ BLOCKS: dict[str, type[Config]] = {
     "knn_eval": KnnConfig,
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
+    "few_labels": FewLabelsConfig,
     "report": ReportConfig,
     "runtime": RuntimeConfig,
 }
