@@ -111,7 +111,7 @@ def test_nothing_is_frozen_from_scratch(models, store):
 
 
 def test_more_stages_than_there_are(models, store):
-    with pytest.raises(InputError, match="finetune.trainable=5 is refused: allowed are all, head, 1 to 4"):
+    with pytest.raises(InputError, match=r"finetune\.trainable=5 is refused: allowed are all, head, 1 to 4"):
         network(models("resnet"), store, trainable=5)
     assert layers_of(network(models("resnet"), store, trainable=4))[0].keys().isdisjoint({"method.encoder.stem.0.weight"})
 

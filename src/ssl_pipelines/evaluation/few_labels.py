@@ -50,7 +50,7 @@ def few_labels(
     model: Path, store: Path, features: Path, config: FewLabelsConfig, seed: int, runtime: RuntimeConfig, out: Path
 ) -> list[Score]:
     """Writes few_labels.json, few_labels.draws.parquet (setting, words, labels, head, source, draw, top1) and few_labels.notes.json
-    (what was left out, and why) into `out`.
+    (what was left out and why; the budget of fine-tuning; timm's model) into `out`.
 
     Raises NotApplicable where labels are missing or allow no setting, InputError for a stage or a timm model that is not there."""
     if config.timm is not None:
@@ -77,7 +77,7 @@ def few_labels(
     scores, table = scores_of(answers, drawn, labels, config, frame, seed)
     with new_file(out / f"{ROOM}.draws.parquet") as partial:
         pd.DataFrame(table).to_parquet(partial, index=False)
-    write_json(out / f"{ROOM}.notes.json", notes)
+    write_json(out / f"{ROOM}.notes.json", {"left_out": notes, "images_seen": config.finetune.images_seen, "timm": config.timm})
     write_json(out / f"{ROOM}.json", [asdict(score) for score in scores])
     return scores
 
