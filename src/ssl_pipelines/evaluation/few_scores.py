@@ -89,7 +89,7 @@ def _gain(name: str, source: str, ours: dict[int, NDArray], theirs: dict[int, ND
     a, b = (np.stack([side[k] for k in common]) for side in (ours, theirs))
     metric = f"{name}.gain_over_{source}"
     value, low, high = paired_bootstrap(a.mean(0), b.mean(0), generator(seed, f"bootstrap/{metric}"))
-    low, high = over_draws((a - b).mean(1), low, high)
+    low, high = np.clip(over_draws((a - b).mean(1), low, high), -1.0, 1.0).tolist()
     protocol = (
         f"{name}.top1 minus {name.rpartition('.')[0]}.{head}.{source}_top1 on the {len(common)} draws of both; "
         f"{_over(len(common))}paired bootstrap over test images, {DRAWS:,} samples"

@@ -87,7 +87,7 @@ def curves(scores: Mapping[str, Mapping[str, Any]], settings: Sequence[Setting],
             )  # fmt: skip
             titled.add(title)
         axes.set_xscale("log")
-        ticks = sorted({one.labels for one in settings})
+        ticks = sorted({n for rows in points.values() for n, _ in rows})
         far = [n for k, n in enumerate(ticks) if k == 0 or n / ticks[k - 1] > 1.3]  # others would be written over each other
         axes.set_xticks(far, [f"{n:,}" for n in far])
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -114,7 +114,8 @@ def _section(scores: Mapping[str, Mapping[str, Any]], settings: Sequence[Setting
 
     here = [setting for setting in settings if of(setting, "top1")]
     names = [name for name in SOURCES if any(of(setting, name) for setting in here)]
-    gains = [name for name in (f"gain_over_{name.removesuffix('_top1')}" for name in names) if any(of(one, name) for one in here)]
+    every = [f"gain_over_{name.removesuffix('_top1')}" for name in SOURCES]
+    gains = [name for name in every if any(of(one, name) for one in here)]
     headers = ["Labels", *(SOURCES[name][0] for name in names), *(f"Gain over {_short(name)}" for name in gains)]
     rows = [
         (

@@ -24,9 +24,9 @@ class Setting:
 
     @property
     def said(self) -> str:
-        amount = (
-            f"{self.words} of the labels" if self.words.endswith("%") else f"{self.words.replace(' a class', '')} labels a class"
-        )
+        count = self.words.removesuffix(" a class")
+        a_class = f"{count} label{'' if count == '1' else 's'} a class"
+        amount = f"{self.words} of the labels" if self.words.endswith("%") else a_class
         return f"With {amount} ({self.labels:,})"
 
 
@@ -53,7 +53,8 @@ class Worth:
             as_many = "" if self.times is None else f": as good as labelling {self.times[0]} {_times(self.times[1])} as many images"
             return f"{self.setting.said}, pretraining is worth {100 * self.gain:+.1f} points {span} over the best without it, {name}{as_many}."
         if self.kind == "bad":
-            return f"{self.setting.said}, it is not worth it: {name} is better by {-100 * self.gain:.1f} points {span}."
+            turned = f"[{-100 * self.high:.1f}, {-100 * self.low:.1f}]"
+            return f"{self.setting.said}, it is not worth it: {name} is better by {-100 * self.gain:.1f} points {turned}."
         return f"{self.setting.said}, no gain is shown over {name}: {100 * self.gain:+.1f} points {span}."
 
 

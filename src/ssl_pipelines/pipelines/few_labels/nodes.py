@@ -24,4 +24,4 @@ def evaluate_few_labels(store: Artifact, model: Artifact, features: Artifact, pa
         write_few_labels_page(out, store.path, model.path)
         return scores
 
-    return make_scores("few_labels", typed, {"store": store, "model": model, "features": features}, evaluate)
+    return make_scores("few_labels", typed, {"store": store, "model": model, "features": features}, evaluate, pages=True)
