@@ -66,8 +66,13 @@ def test_nothing_is_claimed_where_nothing_is_shown():
 
 @pytest.mark.parametrize(
     ("gains", "words"),
-    [((0.1, 0.1), "worth it"), ((-0.1, -0.1), "not worth it"), ((0.0, 0.1), "worth it at 1 of 2 numbers of labels"), ((0.1, 0.0), "worth it up to 100 labels")],
-)  # fmt: skip
+    [
+        ((0.1, 0.1), "worth it"),
+        ((-0.1, -0.1), "not worth it"),
+        ((0.0, 0.1), "worth it at 1 of 2 numbers of labels"),
+        ((0.1, 0.0), "worth it up to 100 labels"),
+    ],
+)
 def test_verdicts(gains, words):
     scores = rows(ONE, 0.5 + gains[0], raw_pixels=0.5) | rows(TEN, 0.6 + gains[1], raw_pixels=0.6)
     assert verdict(worth(scores, [ONE, TEN]))[0] == words
