@@ -48,8 +48,9 @@ def make_scores(
         for network in networks(name):
             if tracker is not None:  # here the next run's takes its place
                 tracker.folder(folder / network, network)
-        for page in sorted(folder.glob("*.html")) if pages and tracker is not None else []:
-            tracker.file(page, name)
+        if tracker is not None and pages:
+            for page in sorted(folder.glob("*.html")):
+                tracker.file(page, name)
 
     made = make(room, parameters, {key: artifact.fingerprint for key, artifact in inputs.items()}, build)
     note = made.path / f"{name}.skipped.txt"
