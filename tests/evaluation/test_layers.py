@@ -12,7 +12,7 @@ from ssl_pipelines.evaluation.finetune import recipe_of, start, train
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.layers import groups, layers_of
 from ssl_pipelines.training.model import load_classifier, read_description, save_classifier
-from ssl_pipelines.training.optim import build_optimizer, set_schedules
+from ssl_pipelines.training.optim import build_optimizer, learning_rate_at, set_schedules
 from tests.evaluation.evaluation_samples import make_model
 
 VIT = {"name": "vit_mini", "patch_size": 6, "depth": 3}
@@ -78,7 +78,8 @@ def test_learning_rates_decay_towards_the_input(models, store):
     optimizer = build_optimizer(groups(net, 0.5), config)
     set_schedules(optimizer, config, 32, 5, 10)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    whole = rate[id(net.head.weight)]
+    whole = learning_rate_at(config, 32, 5, 10)
+    assert rate[id(net.head.weight)] == whole
     names = dict(net.named_parameters())
     for name, power in (("patch_embed.weight", 4), ("cls_token", 4), ("blocks.0.attn.qkv.weight", 3), ("blocks.1.mlp.fc1.bias", 2),
                         ("blocks.2.norm1.weight", 1), ("norm.weight", 0)):  # fmt: skip

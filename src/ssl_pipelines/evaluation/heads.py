@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ssl_pipelines.evaluation.config import FewLabelsConfig
 from ssl_pipelines.evaluation.frame import folds
 from ssl_pipelines.evaluation.linear import ON_PATH, REFIT
-from ssl_pipelines.evaluation.logistic import Problem
+from ssl_pipelines.evaluation.logistic import Problem, moments
 
 STRONGEST, WEAKEST = 4.0, -2.0  # powers of ten of l2, against the sum of the losses
 FOLDS, ONE_FOLD_FROM = 5, 1000  # with so many labels a fifth of them tells enough, and one fold is held out
@@ -69,18 +69,24 @@ class Space:
 
     @classmethod
     def of(cls, x: NDArray) -> Space:
-        mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-        scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
-        z = (x - mean) / scale
+        mean, scale = (part.numpy() for part in moments(x, standardize=True))
         if len(x) >= x.shape[1]:
-            return cls(z.astype(np.float32), mean, scale, None)
-        u, s, vt = np.linalg.svd(z, full_matrices=False)
+            return cls(_standardized(x, mean, scale, np.float32), mean, scale, None)
+        u, s, vt = np.linalg.svd(_standardized(x, mean, scale, np.float64), full_matrices=False)
         return cls((u * s).astype(np.float32), mean, scale, vt.T)
 
     def map(self, x: NDArray) -> NDArray:
         """Other images' features (m, D), in the same coordinates."""
-        z = (x - self.mean) / self.scale
-        return (z if self.basis is None else z @ self.basis).astype(np.float32)
+        z = _standardized(x, self.mean, self.scale, np.float32)
+        return z if self.basis is None else z @ self.basis.astype(np.float32)
+
+
+def _standardized(x: NDArray, mean: NDArray, scale: NDArray, kind: type[np.floating]) -> NDArray:
+    """In `kind` throughout: of many images no copy is made in double precision."""
+    z = x.astype(kind)
+    z -= mean.astype(kind)
+    z /= scale.astype(kind)
+    return z
 
 
 def prototype(rows: Rows, labels: NDArray, test: Rows, config: FewLabelsConfig, rng: np.random.Generator) -> Answer:
