@@ -1,9 +1,10 @@
-"""95% intervals of a share of correct answers, and of the difference of two on the same images."""
+"""95% intervals: of a share of correct answers, of the difference of two on the same images, and over draws of what was learnt from."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 Z95 = 1.959963984540054  # 97.5% quantile of the normal distribution
 DRAWS = 10_000
@@ -31,3 +32,13 @@ def paired_bootstrap(ours: NDArray, theirs: NDArray, rng: np.random.Generator, d
     means = np.concatenate([rng.multinomial(len(difference), share, size=size) @ values for size in sizes]) / len(difference)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(difference.mean()), float(low), float(high)
+
+
+def over_draws(per_draw: NDArray, low: float, high: float) -> tuple[float, float]:
+    """Interval (low, high) over test images of the mean of `per_draw` (D,), widened by Student's over the draws.
+
+    Draws and images vary independently, so the half-widths add in quadrature; a single draw adds nothing."""
+    values = np.asarray(per_draw, dtype=np.float64)
+    n, mean = len(values), float(values.mean())
+    half = 0.0 if n < 2 else float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return mean - float(np.hypot(mean - low, half)), mean + float(np.hypot(high - mean, half))

@@ -1,10 +1,10 @@
-"""The blocks extract_features, linear_eval, knn_eval, diagnose, finetune and select."""
+"""The blocks extract_features, linear_eval, knn_eval, diagnose, finetune, few_labels and select."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ssl_pipelines.artifacts import Config
 from ssl_pipelines.methods.config import OptimizerConfig
@@ -51,12 +51,64 @@ class Augmentation(ViewRecipe):
     flip: float = Field(default=0.0, ge=0, le=1)
 
 
-class FinetuneConfig(Config):
-    images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
-    labels_fraction: float = Field(default=1.0, gt=0, le=1)  # of every class's labeled images, at least one: 0.1 and 0.01 are usual
+Stages = Annotated[int, Field(ge=1, le=1000)]
+
+
+class FinetuneRecipe(Config):
+    """How a network is trained on labels. From scratch every layer learns, at one rate; all else is shared with it."""
+
     batch_size: int = Field(default=128, ge=2, le=65536)
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
     augmentation: Augmentation = Augmentation()
+    stage: str | None = None  # of the encoder, on which the head is put; None: where the method puts it
+    trainable: Literal["all", "head"] | Stages = "all"  # a number: the last so many stages (ResNet) or blocks (ViT), and the head
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1
+    )  # of the learning rate, a stage or block towards the input; BEiT, MAE: 0.65 to 0.75
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of each target that is spread over all classes
+    mixup: float = Field(
+        default=0.0, ge=0, le=100
+    )  # alpha of Beta(alpha, alpha), 0: off; with cutmix too each step takes one of them
+    cutmix: float = Field(default=0.0, ge=0, le=100)
+
+
+class FinetuneConfig(FinetuneRecipe):
+    images_seen: int = Field(default=20_000, ge=1)  # images drawn, by each of the two networks
+    labels_fraction: float = Field(default=1.0, gt=0, le=1)  # of every class's labeled images, at least one: 0.1 and 0.01 are usual
+
+
+class FewFinetune(FinetuneRecipe):
+    draws: int = Field(default=3, ge=0, le=1000)  # of those below, the first; 0: no fine-tuning
+    at: Literal["fractions", "all"] = "fractions"  # all: at shots too
+    images_seen: int = Field(default=4000, ge=1)  # images drawn, by each network of each draw
+
+
+class FewLabelsConfig(Config):
+    """Which labels are drawn, how often, and what learns from them. 100 % can be drawn in one way alone."""
+
+    shots: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = (1, 5, 20)  # labels of every class
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.05, 0.1, 1.0)  # of every class's labels
+    draws: int = Field(default=10, ge=1, le=1000)
+    stage: str | None = (
+        None  # of the encoder; None: of several, chosen within each draw; the deepest where a draw leaves nothing to choose by
+    )
+    l2_values: int = Field(default=7, ge=1, le=100)  # of the logistic regression
+    max_iterations: int = Field(default=1000, ge=1, le=100_000)  # of L-BFGS, for each value
+    one_shot_l2: float = Field(default=1.0, gt=0, le=1e6)  # where no class has a second label, and l2 cannot be chosen
+    finetune: FewFinetune = FewFinetune()
+    timm: str | None = None  # a model of timm whose ImageNet weights are judged too: from the local cache, or downloaded
+    timm_size: int = Field(default=96, ge=32, le=1024)  # px to which images are resized for it
+
+    @field_validator("shots", "fractions", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | float) else value
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not self.shots and not self.fractions:
+            raise ValueError("shots and fractions are both empty: nothing would be drawn")
+        return self
 
 
 class SelectConfig(Config):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, new_folder
 from ssl_pipelines.data import Sampler, Store
-from ssl_pipelines.evaluation.config import FinetuneConfig
+from ssl_pipelines.evaluation.config import FinetuneConfig, FinetuneRecipe
 from ssl_pipelines.evaluation.features import prepare
 from ssl_pipelines.evaluation.frame import Frame
+from ssl_pipelines.evaluation.layers import freeze, groups, to_training_mode
+from ssl_pipelines.evaluation.mixing import softened
 from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all, write_scores
-from ssl_pipelines.methods.base import ParamGroup
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.training.model import load_method, random_method, read_description, save_classifier
 from ssl_pipelines.training.optim import build_optimizer, clip_gradients, set_schedules
@@ -42,15 +42,13 @@ def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtim
     steps = -(-config.images_seen // min(config.batch_size, len(frame.both)))
     answers: dict[str, Outcome] = {}
     with progress(ROOM, 2 * steps, "steps") as advance:
-        for name, build in (("trained", load_method), ("from_scratch", partial(random_method, seed=seed))):
-            method = build(model)
-            if name == "from_scratch":
-                prepare(method, frame.store, seed)
-            network = Classifier(method, len(frame.store.classes), derive(seed, "finetune/head")).to(device)
-            train(network, frame, config, seed, steps, advance)
+        for name in STARTS:
+            recipe = recipe_of(name, config)
+            network = start(name, model, frame.store, recipe, seed).to(device)
+            train(network, frame, recipe, seed, steps, advance)
             if name == "trained":
                 tuned = network
-            answers[name] = Outcome(predict(network, frame.store, frame.test), f"{_protocol(config, frame, steps)}; {_START[name]}")
+            answers[name] = Outcome(predict(network, frame.store, frame.test), said(recipe, frame, steps, name))
     labels = frame.store.labels(frame.test)
     scores = score_all(ROOM, answers["trained"], {"from_scratch": [answers["from_scratch"]]}, labels, seed, frame.describe())
     with new_folder(out / NETWORK) as folder:
@@ -61,29 +59,45 @@ def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtim
     return scores
 
 
-def train(network: Classifier, frame: Frame, config: FinetuneConfig, seed: int, steps: int, advance: Callable[[int], None]) -> None:
+def recipe_of(name: str, recipe: FinetuneRecipe) -> FinetuneRecipe:
+    """From scratch every layer learns, at one rate: in fresh weights there is nothing to keep."""
+    return recipe if name == "trained" else recipe.model_copy(update={"trainable": "all", "layer_decay": 1.0})
+
+
+def start(name: str, model: Path, store: Store, recipe: FinetuneRecipe, seed: int) -> Classifier:
+    """The network before its first step: "trained" or "from_scratch". Raises InputError for stages that the encoder has not."""
+    method = load_method(model) if name == "trained" else random_method(model, seed)
+    if name == "from_scratch":
+        prepare(method, store, seed)
+    network = Classifier(method, len(store.classes), derive(seed, "finetune/head"), recipe.stage)
+    freeze(network, recipe)
+    return network
+
+
+def train(network: Classifier, frame: Frame, recipe: FinetuneRecipe, seed: int, steps: int, advance: Callable[[int], None]) -> None:
     """`steps` steps on train and validation; the draws of a step depend on (seed, step) alone."""
     device = network.head.weight.device
     ids, size = frame.both, network.method.image_size
-    sampler = Sampler(ids, min(config.batch_size, len(ids)), derive(seed, "finetune/order"))
-    plan = ViewPlan(size=size, groups={"global": ViewGroup(recipe=config.augmentation)}).resolved(size)
-    optimizer = build_optimizer([ParamGroup(network)], config.optimizer)
-    network.train()
+    sampler = Sampler(ids, min(recipe.batch_size, len(ids)), derive(seed, "finetune/order"))
+    plan = ViewPlan(size=size, groups={"global": ViewGroup(recipe=recipe.augmentation)}).resolved(size)
+    optimizer = build_optimizer(groups(network, recipe.layer_decay), recipe.optimizer)
+    to_training_mode(network)
     for step in range(steps):
         drawn = sampler.batch_ids(step)
         images = torch.from_numpy(frame.store.gather(drawn).fields["image"]).to(device)
         batch = make_views(images, torch.from_numpy(drawn), plan, derive(seed, "finetune"), step, slice(None), len(drawn))
-        targets = torch.from_numpy(frame.store.labels(drawn)).to(device)
-        set_schedules(optimizer, config.optimizer, len(drawn), step, steps)
+        labels = torch.from_numpy(frame.store.labels(drawn)).to(device)
+        seen, targets = softened(batch.views["global"][0], labels, network.head.out_features, recipe, seed, step)
+        set_schedules(optimizer, recipe.optimizer, len(drawn), step, steps)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive(seed, "finetune/noise", step))
-            loss = F.cross_entropy(network(batch.views["global"][0]), targets)
+            loss = F.cross_entropy(network(seen), targets)
         if not loss.isfinite():
-            rate = config.optimizer.lr
+            rate = recipe.optimizer.lr
             raise InputError(f"finetune: the loss is {loss.item()} at step {step} of {steps}; lower finetune.optimizer.lr={rate:g}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        clip_gradients(optimizer, config.optimizer)
+        clip_gradients(optimizer, recipe.optimizer)
         optimizer.step()
         advance(1)
 
@@ -99,14 +113,25 @@ def predict(network: Classifier, store: Store, ids: NDArray[np.int64]) -> NDArra
     return np.concatenate(parts)
 
 
-_START = {"trained": "from the pretrained encoder", "from_scratch": "from fresh weights, same budget and draws"}
+STARTS = {"trained": "from the pretrained encoder", "from_scratch": "from fresh weights, same budget and draws"}
 
 
-def _protocol(config: FinetuneConfig, frame: Frame, steps: int) -> str:
-    batch, chosen, recipe = min(config.batch_size, len(frame.both)), config.optimizer, config.augmentation
+def said(recipe: FinetuneRecipe, frame: Frame, steps: int, name: str) -> str:
+    """The protocol in words."""
+    batch, chosen, views = min(recipe.batch_size, len(frame.both)), recipe.optimizer, recipe.augmentation
+    taught = {"all": "whole encoder and linear head", "head": "linear head alone, encoder frozen"}
+    what = taught.get(str(recipe.trainable), f"last {recipe.trainable} stages and linear head, the rest frozen")
+    more = {
+        f"head on stage {recipe.stage}": recipe.stage is not None,
+        f"layer decay {recipe.layer_decay:g}": recipe.layer_decay < 1,
+        f"label smoothing {recipe.label_smoothing:g}": recipe.label_smoothing > 0,
+        f"mixup {recipe.mixup:g}": recipe.mixup > 0,
+        f"cutmix {recipe.cutmix:g}": recipe.cutmix > 0,
+    }
+    extras = "".join(f", {words}" for words, there in more.items() if there)
     return (
-        f"whole encoder and linear head on fit and validation, {steps * batch:,} images drawn ({steps:,} steps of {batch}), "
+        f"{what} on fit and validation, {steps * batch:,} images drawn ({steps:,} steps of {batch}), "
         f"{chosen.name}, lr {chosen.lr:g}, weight decay {chosen.weight_decay:g}, "
         f"warm-up {chosen.warmup_fraction:.0%}, {chosen.schedule}; "
-        f"crop {recipe.crop}, flip {recipe.flip:g}; fp32; last weights"
+        f"crop {views.crop}, flip {views.flip:g}{extras}; fp32; last weights; {STARTS[name]}"
     )

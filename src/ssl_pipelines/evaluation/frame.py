@@ -71,6 +71,19 @@ def hold_out(labels: NDArray, rng: np.random.Generator, share: float = HELD_OUT)
     return held_out
 
 
+def folds(labels: NDArray, rng: np.random.Generator, most: int) -> NDArray[np.int64]:
+    """(n,): the fold that each image is held out in, 0, 1, ...; -1, never, where it is the only one of its class.
+
+    As many folds as the largest class has images, `most` at most, every class spread over them evenly. No fold takes a class's last image."""
+    fold = np.full(len(labels), -1, dtype=np.int64)
+    classes, counts = np.unique(labels, return_counts=True)
+    count = min(most, int(counts.max()))
+    for label in classes[counts > 1]:
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        fold[rows] = (rng.integers(count) + np.arange(len(rows))) % count
+    return fold
+
+
 def some_of_each(labels: NDArray, rng: np.random.Generator, fraction: float) -> NDArray[np.int64]:
     """Ascending places of `fraction` of every class, at least one."""
     kept = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]

@@ -83,7 +83,7 @@ class Problem:
         classes, targets = np.unique(y, return_inverse=True)
         self.x, self.n, self.dim = x, len(x), x.shape[1]
         self.classes, self.targets = torch.from_numpy(classes.astype(np.int64)), torch.from_numpy(targets)
-        self.mean, self.scale = _moments(x, standardize)
+        self.mean, self.scale = moments(x, standardize)
         self.counts = torch.bincount(self.targets, minlength=len(classes)).double()
         self.sums = self._class_sums()
         self.spectrum = Spectrum.of(self._sample()) if spectrum is None else spectrum
@@ -228,7 +228,7 @@ def blocks(x: NDArray, step: int, dtype: torch.dtype) -> Iterator[Tensor]:
         yield buffer[: len(rows)].copy_(torch.from_numpy(np.ascontiguousarray(rows)))
 
 
-def _moments(x: NDArray, standardize: bool) -> tuple[Tensor, Tensor]:
+def moments(x: NDArray, standardize: bool) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each column (1 where it is constant, or nothing is to be scaled)."""
     total, squares = torch.zeros(x.shape[1], dtype=torch.float64), torch.zeros(x.shape[1], dtype=torch.float64)
     step = max(64, CELLS // x.shape[1])

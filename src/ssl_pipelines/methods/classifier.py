@@ -5,28 +5,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.base import Method
 
 
 class Classifier(nn.Module):
-    """What `finetune_features` uses of a method, and a linear head. (B, C, H, W) in [0, 1] -> (B, K)."""
+    """What `finetune_features`, or one of its stages, uses of a method, and a linear head. (B, C, H, W) in [0, 1] -> (B, K).
 
-    def __init__(self, method: Method, num_classes: int, seed: int):
+    Raises InputError for a stage that the method has not."""
+
+    def __init__(self, method: Method, num_classes: int, seed: int, stage: str | None = None):
         super().__init__()
-        self.method = method
+        self.method, self.stage = method.eval(), stage
         probe = torch.zeros(2, method.in_channels, method.image_size, method.image_size)
-        features = method.eval().finetune_features(probe)
+        if stage is not None and stage not in (stages := method.stages(probe)):
+            raise unknown("finetune.stage", stage, stages)
+        features = self._features(probe)
         if not features.requires_grad:  # a teacher: never trained by gradients so far
             method.requires_grad_(True)
-            features = method.finetune_features(probe)
+            features = self._features(probe)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = nn.Linear(features.shape[1], num_classes)
         keep_reached(method, features)
 
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.head(self.method.finetune_features(images))
+        out: Tensor = self.head(self._features(images))
         return out
+
+    def _features(self, images: Tensor) -> Tensor:
+        return self.method.finetune_features(images) if self.stage is None else self.method.stages(images)[self.stage]
 
 
 def keep_reached(method: Method, features: Tensor) -> None:

@@ -9,7 +9,15 @@ from typing import Any, Self, TypeVar
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import DiagnoseConfig, ExtractConfig, FinetuneConfig, KnnConfig, LinearConfig, SelectConfig
+from ssl_pipelines.evaluation.config import (
+    DiagnoseConfig,
+    ExtractConfig,
+    FewLabelsConfig,
+    FinetuneConfig,
+    KnnConfig,
+    LinearConfig,
+    SelectConfig,
+)
 from ssl_pipelines.evaluation.export.config import ExportConfig
 from ssl_pipelines.inference.config import EmbedConfig, SearchConfig
 from ssl_pipelines.methods.config import deep_merge
@@ -33,6 +41,7 @@ BLOCKS: dict[str, type[Config]] = {
     "knn_eval": KnnConfig,
     "diagnose": DiagnoseConfig,
     "finetune": FinetuneConfig,
+    "few_labels": FewLabelsConfig,
     "report": ReportConfig,
     "transfer_eval": TransferConfig,
     "select": SelectConfig,

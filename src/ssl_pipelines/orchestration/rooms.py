@@ -61,6 +61,10 @@ ROOMS: dict[str, Room] = {
             ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"),
         ),
         Room(
+            "few_labels", "few_labels_scores", "data/07_model_output/few_labels", ("store", "model", "features"), ("few_labels", "seed"),
+            ("ssl_pipelines.evaluation.few_labels", "ssl_pipelines.reporting.few_labels"), on_request=True,
+        ),
+        Room(
             "report", "report", "data/08_reporting",
             ("store", "gate", "model", "features", "linear_scores", "knn_scores", "diagnosis", "finetune_scores"), ("report", "seed"),
             ("ssl_pipelines.reporting.report",),
@@ -103,5 +107,5 @@ def before_tool(name: str) -> list[str]:
 
 def code_of(room: Room, *methods: str) -> tuple[str, ...]:
     """The modules to follow: the room's own, and the methods' where the room runs them."""
-    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores", "transfer_scores")
+    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores", "few_labels_scores", "transfer_scores")
     return (*room.code, *map(module_of, methods)) if runs_methods else room.code

@@ -28,9 +28,14 @@ log = logging.getLogger("ssl_pipelines")
 
 
 def make_scores(
-    name: str, parameters: Parameters, inputs: dict[str, Artifact], evaluate: Callable[[Path], Sequence[Score]]
+    name: str,
+    parameters: Parameters,
+    inputs: dict[str, Artifact],
+    evaluate: Callable[[Path], Sequence[Score]],
+    *,
+    pages: bool = False,
 ) -> Artifact:
-    """One score file. Unlabelled data gives an empty one and a line that says what is needed."""
+    """One score file. Unlabelled data gives an empty one and a line that says what is needed. `pages`: MLflow gets the folder's too."""
     room = ROOMS[name]
 
     def build(folder: Path, record: Record) -> None:
@@ -46,6 +51,9 @@ def make_scores(
         for network in networks(name):
             if tracker is not None:  # here the next run's takes its place
                 tracker.folder(folder / network, network)
+        if tracker is not None and pages:
+            for page in sorted(folder.glob("*.html")):
+                tracker.file(page, name)
 
     made = make(room, parameters, {key: artifact.fingerprint for key, artifact in inputs.items()}, build)
     note = made.path / f"{name}.skipped.txt"

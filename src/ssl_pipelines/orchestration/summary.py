@@ -63,6 +63,7 @@ def _next_steps(console: Console) -> None:
         "report": (f"{ROOMS['report'].folder}/report.html", "open in a browser"),
         "validate": (f"{ROOMS['validate'].folder}/validation.html", "what was found in the data"),
         "pretrain": (f"{ROOMS['pretrain'].folder}/encoder.safetensors", "the encoder"),
+        "few_labels": (f"{ROOMS['few_labels'].folder}/few_labels.html", "whether pretraining is worth it"),
     }
     for room, (path, words) in paths.items():
         if room in current().seconds and (root / path).exists():

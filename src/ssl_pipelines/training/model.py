@@ -145,13 +145,15 @@ def save_classifier(network: Classifier, description: dict[str, Any], labels_see
     save_weights(network.method, folder)
     with new_file(folder / HEAD) as partial:
         partial.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in network.head.state_dict().items()}))
-    write_description(folder, description | {"num_classes": network.head.out_features, "labels_seen": labels_seen})
+    known = {"num_classes": network.head.out_features, "labels_seen": labels_seen}
+    write_description(folder, description | known | ({"head_stage": network.stage} if network.stage else {}))
 
 
 def load_classifier(folder: Path) -> Classifier:
     """The fine-tuned network of a folder that `save_classifier` wrote, in evaluation mode, on the CPU."""
     method = load_method(folder)
-    network = Classifier(method, int(read_description(folder)["num_classes"]), seed=0)
+    body = read_description(folder)
+    network = Classifier(method, int(body["num_classes"]), 0, body.get("head_stage"))
     load_weights(network.head, read_weights(folder, HEAD.removesuffix(".safetensors")), str(folder))
     return network.eval()
 

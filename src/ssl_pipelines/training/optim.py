@@ -79,19 +79,19 @@ def _options(config: OptimizerConfig) -> dict[str, Any]:
     )
 
 
-class _Rest(nn.Module):
-    """The parameters of a method that are in none of its exceptions."""
+class Listed(nn.Module):
+    """Parameters, wherever they are from, as a module: what a ParamGroup holds."""
 
     def __init__(self, params: list[nn.Parameter]):
         super().__init__()
-        self.rest = nn.ParameterList(params)
+        self.params = nn.ParameterList(params)
 
 
 def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple[Optimizer, OptimizerConfig]]:
     """name -> (optimizer, its config). "main" has every trainable parameter that no exception names."""
     exceptions = method.param_groups()
     named = {id(p) for group in exceptions for p in group.module.parameters()}
-    rest = ParamGroup(_Rest([p for p in method.parameters() if p.requires_grad and id(p) not in named]))
+    rest = ParamGroup(Listed([p for p in method.parameters() if p.requires_grad and id(p) not in named]))
     optimizers = {}
     for name in dict.fromkeys(["main", *(group.optimizer for group in exceptions)]):
         groups = [group for group in [rest, *exceptions] if group.optimizer == name]

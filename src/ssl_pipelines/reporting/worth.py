@@ -1,0 +1,149 @@
+"""Is it worth it? What pretraining brings at each number of labels, and as how many labels that is, in plain words from the scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+WITHOUT = {  # what one would do otherwise -> the head that it is judged by
+    "random_init": ("linear", "the same network at random initialization"),
+    "raw_pixels": ("linear", "raw pixels"),
+    "from_scratch": ("finetune", "training from scratch"),
+}
+FEW_PASSES = 20  # below this the baseline that is trained from scratch is not what it could be
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    key: str
+    words: str  # "10 %", "5 a class"
+    labels: int
+
+    @property
+    def said(self) -> str:
+        count = self.words.removesuffix(" a class")
+        a_class = f"{count} label{'' if count == '1' else 's'} a class"
+        amount = f"{self.words} of the labels" if self.words.endswith("%") else a_class
+        return f"With {amount} ({self.labels:,})"
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """The linear probe against the best without pretraining, at one number of labels. The gain is a share of the test images."""
+
+    setting: Setting
+    value: float
+    best: str  # of WITHOUT
+    best_value: float
+    gain: float
+    low: float
+    high: float
+    times: tuple[str, float] | None  # ("about" | "more than", times as many labels without pretraining)
+
+    @property
+    def kind(self) -> str:
+        return "good" if self.low > 0 else "bad" if self.high < 0 else "none"
+
+    def sentence(self) -> str:
+        name, span = WITHOUT[self.best][1], f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        if self.kind == "good":
+            as_many = "" if self.times is None else f": as good as labelling {self.times[0]} {_times(self.times[1])} as many images"
+            return f"{self.setting.said}, pretraining is worth {100 * self.gain:+.1f} points {span} over the best without it, {name}{as_many}."
+        if self.kind == "bad":
+            turned = f"[{-100 * self.high:.1f}, {-100 * self.low:.1f}]"
+            return f"{self.setting.said}, it is not worth it: {name} is better by {-100 * self.gain:.1f} points {turned}."
+        return f"{self.setting.said}, no gain is shown over {name}: {100 * self.gain:+.1f} points {span}."
+
+
+def worth(scores: Mapping[str, Row], settings: Sequence[Setting]) -> list[Worth]:
+    """By number of labels. `scores`: metric -> score. Settings without a linear probe and a baseline are left out."""
+    best = {setting.key: found for setting in settings if (found := _best(scores, setting)) is not None}
+    curve = sorted((setting.labels, best[setting.key][1]) for setting in settings if setting.key in best)
+    made = []
+    for setting in sorted(settings, key=lambda one: one.labels):
+        ours = scores.get(f"few_labels.{setting.key}.linear.top1")
+        if setting.key not in best or ours is None:
+            continue
+        name, value = best[setting.key]
+        gain = scores[f"few_labels.{setting.key}.linear.gain_over_{name}"]
+        # Ours as it stands on the draws that both have learnt from, so that gain and curve speak of one difference.
+        level = value + gain["value"]
+        made.append(
+            Worth(
+                setting, ours["value"], name, value, gain["value"], gain["low"], gain["high"], as_many(curve, setting.labels, level)
+            )
+        )
+    return made
+
+
+def as_many(curve: Sequence[tuple[int, float]], labels: int, level: float) -> tuple[str, float] | None:
+    """How many times `labels` the curve without pretraining needs to reach `level`: between its points by the logarithm of the labels.
+
+    None where it is there already, or where nothing beyond `labels` was measured. The curve never falls: more labels do no harm."""
+    beyond = [(n, value) for n, value in curve if n > labels]
+    reached = max((value for n, value in curve if n <= labels), default=-math.inf)
+    if not beyond or reached >= level:
+        return None
+    before = labels
+    for n, value in beyond:
+        top = max(reached, value)
+        if top >= level:
+            share = (level - reached) / (top - reached)
+            return "about", math.exp(math.log(before) + share * (math.log(n) - math.log(before))) / labels
+        before, reached = n, top
+    return "more than", beyond[-1][0] / labels
+
+
+def verdict(found: Sequence[Worth]) -> tuple[str, str]:
+    """In a few words, and their color: good, none or bad."""
+    good = [one for one in found if one.kind == "good"]
+    if found and len(good) == len(found):
+        return "worth it", "good"
+    if good:
+        most = max(one.setting.labels for one in good)
+        if all(one.kind == "good" for one in found if one.setting.labels <= most):
+            return f"worth it up to {most:,} labels", "good"
+        return f"worth it at {len(good)} of {len(found)} numbers of labels", "none"
+    return ("not worth it", "bad") if any(one.kind == "bad" for one in found) else ("no gain shown", "none")
+
+
+def fine_tuning(scores: Mapping[str, Row], settings: Sequence[Setting]) -> list[str]:
+    """A sentence a setting that was fine-tuned: the pretrained network against the same from scratch."""
+    made = []
+    for setting in sorted(settings, key=lambda one: one.labels):
+        ours, gain = (scores.get(f"few_labels.{setting.key}.finetune.{name}") for name in ("top1", "gain_over_from_scratch"))
+        if ours is not None and gain is not None:
+            span = f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+            made.append(
+                f"{setting.said}, the pretrained network fine-tuned reaches {100 * ours['value']:.1f} %, "
+                f"{100 * gain['value']:+.1f} points {span} against the same network from scratch."
+            )
+    return made
+
+
+def caveats(settings: Sequence[Setting], images_seen: int, scratch: bool) -> list[str]:
+    """What would flatter, said."""
+    labels = max((setting.labels for setting in settings), default=0)
+    if not scratch or not labels or images_seen / labels >= FEW_PASSES:
+        return []
+    return [
+        f"Networks trained from scratch drew {images_seen:,} images; with all {labels:,} labels that is {images_seen / labels:.1f} passes "
+        "over them, and a longer training would raise them: few_labels.finetune.images_seen."
+    ]
+
+
+def _best(scores: Mapping[str, Row], setting: Setting) -> tuple[str, float] | None:
+    found = {
+        name: scores[metric]["value"]
+        for name, (head, _) in WITHOUT.items()
+        if (metric := f"few_labels.{setting.key}.{head}.{name}_top1") in scores
+        and f"few_labels.{setting.key}.linear.gain_over_{name}" in scores
+    }
+    return max(found.items(), key=lambda item: item[1]) if found else None
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.1f} times" if factor < 3 else f"{factor:.0f} times"
