@@ -1,0 +1,17 @@
+"""Docstrings are written to be read in the code, formulas and shapes as plain text; here they become Markdown that shows them so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import griffe
+
+from docs_build.markup import plain
+
+
+class AsWritten(griffe.Extension):
+    """Named in mkdocs.yml."""
+
+    def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = plain(obj.docstring.value)
