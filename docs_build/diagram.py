@@ -60,8 +60,11 @@ def _box(box: Box) -> str:
 def _arrow(start: Box, end: Box, arrow: Arrow, name: str) -> str:
     (x1, y1), (x2, y2) = _edge(start, end), _edge(end, start)
     heads = f'marker-end="url(#{name})"' + (f' marker-start="url(#{name})"' if arrow.both else "")
-    bend = (x2 - x1) / 2 if abs(end.column - start.column) > 0.1 else 0.0
-    line = f'<path class="{"arrow dashed" if arrow.dashed else "arrow"}" d="M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}" {heads}/>'
+    far = abs(end.column - start.column) > 1.5
+    bend = 0.0 if abs(end.column - start.column) < 0.1 else (COLUMN - WIDTH) / 2 if far else (x2 - x1) / 2
+    turn = x1 + 2 * bend if far else x2  # a long arrow changes its row at once, and passes other boxes above or below
+    path = f"M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} {turn - bend:.0f} {y2:.0f} {turn:.0f} {y2:.0f} L{x2:.0f} {y2:.0f}"
+    line = f'<path class="{"arrow dashed" if arrow.dashed else "arrow"}" d="{path}" {heads}/>'
     if not arrow.text:
         return line
     beside = 10 if bend == 0 else 0  # of a vertical arrow

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 CODE = re.compile(r"(`[^`]+`)")
-SPECIAL = re.compile(r"([\\*_\[\]~^|$])")
+SPECIAL = re.compile(r"([\\*_\[\]])")
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"}  # tags, cells and formulas begin with them
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
@@ -16,7 +17,7 @@ def plain(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    text = SPECIAL.sub(r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    text = SPECIAL.sub(r"\\\1", "".join(ENTITIES.get(letter, letter) for letter in text))
     return ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 

@@ -31,8 +31,8 @@ class Module:
 
 def modules(layer: str) -> list[Module]:
     """With something to say: a package that only gathers names is told by its modules."""
-    found = []
-    for path in sorted((SOURCE / layer).rglob("*.py")):
+    found, folder = [], SOURCE / layer
+    for path in sorted(folder.rglob("*.py"), key=lambda path: (path.parent != folder, path)):  # its own before those of its packages
         parts = path.relative_to(SOURCE).with_suffix("").parts
         if parts[-1].startswith("_"):
             continue
@@ -64,8 +64,12 @@ def navigation() -> str:
     """For mkdocs-literate-nav: SUMMARY.md of the reference."""
     lines = ["* [Overview](index.md)"]
     for layer in LAYERS:
-        lines.append(f"* {layer}")
-        lines.append(f"    * [{layer}]({layer}/index.md)")
+        lines += [f"* {layer}", f"    * [{layer}]({layer}/index.md)"]
+        above: tuple[str, ...] = ()
         for module in modules(layer):
-            lines.append(f"    * [{module.name.removeprefix(layer + '.')}]({Path(module.page).relative_to('reference')})")
+            *packages, name = module.name.split(".")[1:]
+            if packages and tuple(packages) != above:
+                lines.append(f"    * {'.'.join(packages)}")
+            above = tuple(packages)
+            lines.append(f"{'        ' if packages else '    '}* [{name}]({Path(module.page).relative_to('reference')})")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ SOURCE = "raw files"
 def picture(*, on_request: bool = False) -> str:
     """The whole road; with `on_request` the rooms that run where they are named as well, dashed."""
     shown = [room for room in ROOMS.values() if on_request or not room.on_request]
-    depth = {room.name: _depth(room) for room in shown}
+    depth = _columns(shown)
     boxes = {SOURCE: Box(0, 0, SOURCE, "data")}
     columns: dict[int, list[str]] = {}
     for room in shown:
@@ -22,6 +22,7 @@ def picture(*, on_request: bool = False) -> str:
     tallest = max(len(names) for names in columns.values())
     boxes[SOURCE] = Box(0, (tallest - 1) / 2, SOURCE, "data")
     for column, names in columns.items():
+        names.sort(key=lambda name: -max((depth[before] for before in _just_before(ROOMS[name])), default=0))  # long arrows below
         for k, name in enumerate(names):
             boxes[name] = Box(column, (tallest - len(names)) / 2 + k, name, "request" if ROOMS[name].on_request else "step")
     arrows = [Arrow(before, room.name) for room in shown for before in _just_before(room)]
@@ -53,8 +54,15 @@ def _purpose(name: str) -> str:
     return plain(told.strip().split("\n\n")[0].replace("\n", " "))
 
 
-def _depth(room: Room) -> int:
-    return 1 + max((_depth(BY_ARTIFACT[artifact]) for artifact in room.inputs), default=0)
+def _columns(shown: list[Room]) -> dict[str, int]:
+    """As far to the right as those let it that stand on it; what nothing stands on, as far to the left as what it stands on lets it."""
+    columns: dict[str, int] = {}
+    for room in shown:
+        columns[room.name] = 1 + max((columns[BY_ARTIFACT[artifact].name] for artifact in room.inputs), default=0)
+    for room in reversed(shown):
+        after = [columns[other.name] for other in shown if room.artifact in other.inputs and not other.on_request]
+        columns[room.name] = min(after, default=columns[room.name] + 1) - 1
+    return columns
 
 
 def _just_before(room: Room) -> list[str]:
