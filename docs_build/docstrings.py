@@ -18,5 +18,5 @@ class AsWritten(griffe.Extension):
 
     def on_members(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         for name, member in list(obj.members.items()):
-            if member.is_attribute and not member.is_alias and member.docstring is None:
+            if not member.is_alias and member.is_attribute and member.docstring is None:
                 obj.del_member(name)
