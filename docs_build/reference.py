@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from docs_build.markup import cell, plain, table
@@ -29,6 +30,7 @@ class Module:
         return f"# {self.name}\n\n::: ssl_pipelines.{self.name}\n"
 
 
+@cache
 def modules(layer: str) -> list[Module]:
     """With something to say: a package that only gathers names is told by its modules."""
     found, folder = [], SOURCE / layer
