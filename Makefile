@@ -70,10 +70,10 @@ leaderboard: setup  ## every method at one fixed budget (DATA=<CIFAR-10 in Parqu
 	@$(BIN)/kedro leaderboard --budget $(BUDGET) --data "$(DATA)" $(if $(METHODS),--methods $(METHODS))
 
 docs: setup  ## the documentation, into site/ (no network)
-	@$(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
 
 docs-serve: setup  ## the documentation on 127.0.0.1:8000, made anew as it is written
-	@$(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 dvc-yaml: setup  ## write dvc.yaml anew from the rooms
 	@$(BIN)/python -m ssl_pipelines.orchestration.dvc

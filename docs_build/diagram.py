@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import count
 from math import hypot
+from typing import Literal
 
 COLUMN, ROW, WIDTH, HEIGHT = 176, 84, 132, 48  # px
 _numbers = count()
@@ -13,12 +14,12 @@ _numbers = count()
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`text` may hold a line break. `kind`: what it looks like, a class of docs/assets/site.css."""
+    """`text` may hold a line break. `kind`, how it looks, is a class of docs/assets/site.css."""
 
     column: float
     row: float
     text: str
-    kind: str = "step"  # "step", "data", "answer", "request"
+    kind: Literal["step", "data", "answer", "request"] = "step"
 
     @property
     def center(self) -> tuple[float, float]:
@@ -37,9 +38,11 @@ class Arrow:
 def svg(boxes: dict[str, Box], arrows: list[Arrow], description: str) -> str:
     """`description` is read to those who do not see the drawing."""
     name = f"d{next(_numbers)}"
-    width, height = (max(edge) for edge in zip(*((box.column * COLUMN + COLUMN, box.row * ROW + ROW) for box in boxes.values()), strict=True))
+    width = max(box.column + 1 for box in boxes.values()) * COLUMN
+    height = max(box.row + 1 for box in boxes.values()) * ROW
     parts = [
-        f'<svg class="diagram" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img" aria-label="{escape(description)}">',
+        f'<svg class="diagram" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img"'
+        f' aria-label="{escape(description)}">',
         f'<defs><marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse">'
         '<path class="head" d="M0 0 L10 5 L0 10 z"/></marker></defs>',
         *(_arrow(boxes[arrow.start], boxes[arrow.end], arrow, name) for arrow in arrows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 CODE = re.compile(r"(`[^`]+`)")
 SPECIAL = re.compile(r"([\\*_\[\]])")
@@ -26,7 +27,7 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """`right`: the columns of numbers."""
     rule = ["--:" if k in right else "---" for k in range(len(head))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, tuple(rule), *rows))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from latex2mathml.converter import convert
 from markdown import Markdown
@@ -33,7 +33,7 @@ def fence(source: str, language: str, css_class: str, options: dict[str, Any], m
 
 
 class _Dollars(InlineProcessor):
-    def handleMatch(self, m: re.Match[str], data: str) -> tuple[ElementTree.Element | str, int, int]:  # type: ignore[override]
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[ET.Element | str, int, int]:
         return self.md.htmlStash.store(mathml(m.group(1))), m.start(0), m.end(0)
 
 
@@ -42,5 +42,5 @@ class MathML(Extension):
         md.inlinePatterns.register(_Dollars(INLINE, md), "mathml", BELOW_CODE)
 
 
-def makeExtension(**kwargs: Any) -> MathML:  # noqa: N802, the name that Markdown asks for
+def makeExtension(**kwargs: Any) -> MathML:  # the name that Markdown asks for
     return MathML(**kwargs)

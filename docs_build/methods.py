@@ -123,7 +123,9 @@ def _told(row: dict[str, Any]) -> str:
     top1, random, gain, low, high, knn = (
         100 * row[key] for key in ("linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1")
     )
-    budget = f"{row['dataset']}, {row['budget']} budget, {row['images_seen']:,} images drawn, `{row['encoder']}`, seed {row['seed']}"
+    budget = (
+        f"{row['dataset']}, {row['budget']} budget, {row['images_seen']:,} images drawn, `{row['encoder']}`, seed {row['seed']}"
+    )
     return (
         f"**Result** ({budget}): linear probe {top1:.1f} %, random init {random:.1f} %, gain {gain:+.1f} [{low:+.1f}, {high:+.1f}], "
         f"kNN {knn:.1f} %; [all rows](../leaderboard.md)."

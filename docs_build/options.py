@@ -86,7 +86,9 @@ def _allowed(field: FieldInfo) -> str:
     choices = _choices(field.annotation)
     if choices:
         return ", ".join(choices)
-    bounds = [text.format(written(getattr(one, name))) for kind, name, text in BOUNDS for one in field.metadata if isinstance(one, kind)]
+    bounds = [
+        text.format(written(getattr(one, name))) for kind, name, text in BOUNDS for one in field.metadata if isinstance(one, kind)
+    ]
     return " ".join(bounds)
 
 
@@ -99,7 +101,9 @@ def _choices(annotation: Any) -> list[str]:
         members = get_args(annotation)
         if all(isinstance(one, type) and issubclass(one, BaseModel) for one in members):
             return [str(one.model_fields["name"].default) for one in members]
-        return [choice for one in members for choice in (["null"] if one is type(None) and _has_literal(members) else _choices(one))]
+        return [
+            choice for one in members for choice in (["null"] if one is type(None) and _has_literal(members) else _choices(one))
+        ]
     return ["true", "false"] if annotation is bool else []
 
 

@@ -26,7 +26,13 @@ def overview() -> str:
     parts = []
     for family, title in FAMILIES.items():
         told = [
-            (f"[{name}]({family}.md#{name})", cell(plain(words(name).idea)), cell(paper(name)), cell(plain(TABLE[name].needs)), _gain(name))
+            (
+                f"[{name}]({family}.md#{name})",
+                cell(plain(words(name).idea)),
+                cell(paper(name)),
+                cell(plain(TABLE[name].needs)),
+                _gain(name),
+            )
             for name in of_family(family)
         ]
         parts.append(f"## [{title}]({family}.md)\n\n" + table(("method", "idea", "paper", "needs", "gain"), told, right=(4,)))

@@ -34,7 +34,8 @@ class Module:
 def modules(layer: str) -> list[Module]:
     """With something to say: a package that only gathers names is told by its modules."""
     found, folder = [], SOURCE / layer
-    for path in sorted(folder.rglob("*.py"), key=lambda path: (path.parent != folder, path)):  # its own before those of its packages
+    # Its own modules come before those of its packages.
+    for path in sorted(folder.rglob("*.py"), key=lambda path: (path.parent != folder, path)):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         if parts[-1].startswith("_"):
             continue
@@ -49,7 +50,10 @@ def told(layer: str) -> str:
 
 
 def layer_page(layer: str) -> str:
-    rows = [(f"[{module.name.removeprefix(layer + '.')}]({Path(module.page).relative_to(f'reference/{layer}')})", cell(plain(module.told))) for module in modules(layer)]
+    rows = []
+    for module in modules(layer):
+        page = Path(module.page).relative_to(f"reference/{layer}")
+        rows.append((f"[{module.name.removeprefix(layer + '.')}]({page})", cell(plain(module.told))))
     return f"# {layer}\n\n{told(layer)}\n\n{table(('module', 'what it is'), rows)}\n"
 
 

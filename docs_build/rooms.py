@@ -33,7 +33,13 @@ def picture(*, on_request: bool = False) -> str:
 
 def rooms_table() -> str:
     rows = [
-        (f"`{room.name}`", _purpose(room.name), f"`{room.folder}`", ", ".join(f"`{key}`" for key in _blocks(room)), "when named" if room.on_request else "always")
+        (
+            f"`{room.name}`",
+            _purpose(room.name),
+            f"`{room.folder}`",
+            ", ".join(f"`{key}`" for key in _blocks(room)),
+            "when named" if room.on_request else "always",
+        )
         for room in ROOMS.values()
     ]
     return table(("room", "what it does", "writes below", "reads the blocks", "runs"), rows)
@@ -41,12 +47,17 @@ def rooms_table() -> str:
 
 def tools_table() -> str:
     """Empty where there is no tool."""
-    rows = [(f"`{name}`", _purpose(name), ", ".join(f"`{artifact}`" for artifact in reads) or "what is given to it") for name, reads in TOOLS.items()]
+    rows = [
+        (f"`{name}`", _purpose(name), ", ".join(f"`{artifact}`" for artifact in reads) or "what is given to it")
+        for name, reads in TOOLS.items()
+    ]
     return table(("tool", "what it does", "reads"), rows) if rows else ""
 
 
 def _blocks(room: Room) -> list[str]:
-    return [key for name in room.parameters for key in (("method", "methods", "backbone", "pretrain") if name == "run" else (name,))]
+    return [
+        key for name in room.parameters for key in (("method", "methods", "backbone", "pretrain") if name == "run" else (name,))
+    ]
 
 
 def _purpose(name: str) -> str:
