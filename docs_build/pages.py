@@ -14,7 +14,7 @@ from docs_build import reference, rooms
 from docs_build.blocks import blocks
 from docs_build.families import INTRODUCTIONS
 from docs_build.markup import cell, plain, table
-from docs_build.methods import FAMILIES, capital, of_family, paper, rows, section, words
+from docs_build.methods import FAMILIES, of_family, paper, rows, section, words
 from ssl_pipelines.methods.registry import TABLE
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -56,7 +56,8 @@ PLACES: dict[str, Callable[[], str]] = {
     "rooms_table": rooms.rooms_table,
     "tools_table": rooms.tools_table,
     "methods_overview": overview,
-    "number_of_methods": lambda: capital(f"{len(TABLE)} methods."),
+    "layers": lambda: f"`{' > '.join(reference.LEVELS)}`",
+    "number_of_methods": lambda: f"{len(TABLE)} methods.",
     "blocks": blocks,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,19 @@ from pathlib import Path
 from docs_build.markup import cell, plain, table
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ssl_pipelines"
-LAYERS = (  # top to bottom, as the import contracts have them
-    "pipelines", "orchestration", "reporting", "evaluation", "training", "methods", "losses", "networks", "views", "algorithms",
-    "distributed", "data", "artifacts",
-)  # fmt: skip
+
+
+def _layers() -> list[str]:
+    """Top to bottom, as the import contract has them; "a | b" are beside each other."""
+    contracts = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers: list[str] = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return layers
+
+
+LEVELS = _layers()
+LAYERS = [name for level in LEVELS for name in level.split(" | ")]
 
 
 @dataclass(frozen=True, slots=True)
