@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from docs_build.markup import cell, plain, table
 from docs_build.options import options
 from ssl_pipelines.methods.config import OptimizerConfig
@@ -18,5 +20,6 @@ def blocks() -> str:
             (f"`{option.key}`", f"`{option.default}`", cell(plain(option.allowed)), cell(plain(option.meaning)))
             for option in options(model)
         ]
-        parts.append(f"## {name}\n\n" + table(("key", "default", "allowed", "meaning"), told))
+        words = plain(inspect.cleandoc(vars(model).get("__doc__") or ""))  # its own, not those of its base
+        parts.append(f"## {name}\n\n{words}\n\n" + table(("key", "default", "allowed", "meaning"), told))
     return "\n\n".join(parts)
