@@ -16,13 +16,14 @@ from markdown.inlinepatterns import InlineProcessor
 INLINE = r"(?<![\\$\w])\$(?=\S)([^$\n]+?)(?<=\S)\$(?![\w$])"
 BELOW_CODE = 185  # of backticks is 190: what stands in them is code
 NAMED = re.compile(r"(<mi>(?:log|exp|cos|tanh)</mi>)(?!<mo stretchy=\"false\">&#x00028;)")  # functions that no bracket follows
-LEFT_OVER = re.compile(r"\\[A-Za-z]+")  # what the converter does not know it writes out as it stands
+LEFT_OVER = re.compile(r"\\[A-Za-z]+")  # what the converter does not know it writes out as it stands,
+DROPPED = re.compile(r"\\math(?!cal\b|bb\b|bf\b|rm\b)[A-Za-z]*")  # but for such, which it drops
 
 
 def mathml(latex: str, *, block: bool = False) -> str:
     """A <math> element. Raises ValueError where a command of it is unknown."""
     markup = NAMED.sub(r'\1<mspace width="0.17em" />', convert(" ".join(latex.split()), display="block" if block else "inline"))
-    if left := LEFT_OVER.findall(markup):
+    if left := [*LEFT_OVER.findall(markup), *DROPPED.findall(latex)]:
         raise ValueError(f"{latex!r}: {', '.join(left)} is unknown here")
     return markup
 

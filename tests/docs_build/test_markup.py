@@ -19,6 +19,7 @@ def html(text: str) -> str:
     [
         ("-mean_b <p_b, z_b> / (|p_b| |z_b|)", "-mean_b &lt;p_b, z_b&gt; / (|p_b| |z_b|)"),
         ("|M * (x - F((1 - M) * x))|^2", "|M * (x - F((1 - M) * x))|^2"),
+        ("cos <p, z> > 0", "cos &lt;p, z&gt; &gt; 0"),
         ("costs $5 or $6", "costs $5 or $6"),
         ("[a, b] and {c}", "[a, b] and {c}"),
         (r"a \ b", r"a \ b"),
@@ -46,6 +47,7 @@ def test_formulas_between_dollars_and_nothing_else():
     assert "5$ or 6$" in page
 
 
-def test_a_command_that_is_unknown_is_refused():
-    with pytest.raises(ValueError, match="nosuchcommand"):
-        mathml(r"a + \nosuchcommand")
+@pytest.mark.parametrize("command", ["nosuchcommand", "mathcall{L}", "arg"])
+def test_a_command_that_is_unknown_is_refused(command):
+    with pytest.raises(ValueError, match=command[:6]):
+        mathml(rf"a + \{command} + \mathcal{{L}}")

@@ -60,7 +60,7 @@ def test_the_picture_shows_every_room_and_what_it_stands_on():
     for name in ROOMS:
         assert f">{name}</text>" in drawn
         assert f"| `{name}` |" in listed
-    assert drawn.count('class="arrow') == drawn.count("marker-end")
+    assert drawn.count('<path class="arrow') >= len(ROOMS)  # one into each, at least
     assert "linear_eval stands on extract_features" in drawn  # and so on pretrain, which needs no arrow of its own
 
 
