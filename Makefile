@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 MODEL ?= models:/encoder@champion
 BUDGET ?= cpu
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard ui serve dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard docs docs-serve ui serve dvc-yaml lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -71,6 +71,12 @@ bench-gpu: setup  ## what a GPU reaches; writes benchmarks/results/<device>.json
 leaderboard: setup  ## every method at one fixed budget (DATA=<CIFAR-10 in Parquet>, METHODS=a,b, BUDGET=cpu or gpu)
 	@test -n "$(DATA)" || { echo "DATA=<folder of CIFAR-10 in Parquet files> is to be given"; exit 2; }
 	@$(BIN)/kedro leaderboard --budget $(BUDGET) --data "$(DATA)" $(if $(METHODS),--methods $(METHODS))
+
+docs: setup  ## the documentation, into site/ (no network)
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
+
+docs-serve: setup  ## the documentation on 127.0.0.1:8000, made anew as it is written
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 dvc-yaml: setup  ## write dvc.yaml anew from the rooms
 	@$(BIN)/python -m ssl_pipelines.orchestration.dvc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from benchmarks.__main__ import page
 from benchmarks.measure import Bar, apart, row, turns
 
