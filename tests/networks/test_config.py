@@ -7,20 +7,12 @@ from ssl_pipelines.methods.registry import method_class, resolved_backbone
 from ssl_pipelines.networks.config import VITS, fitting_patch_size, fitting_stride
 from ssl_pipelines.training.config import RunConfig
 
-
 CLOSE = [([224, 24], 8), ([58], 4), ([62], 4), ([60], 5), ([100], 10)]  # 2 patches of a small crop; 4 of the image; nearest to 14
 
 
 @pytest.mark.parametrize(
     ("sizes", "side"),
-    [([28], 4), ([32], 4), ([64], 8), ([96], 8), ([96, 20], 4), ([224], 16), ([224, 96], 16), ([97], 4), ([27, 4], 4)]
-    + [
-        ([224, 24], 8),
-        ([58], 4),
-        ([62], 4),
-        ([60], 5),
-        ([100], 10),
-    ],  # two patches in a small crop; four of the image; nearest to 14
+    [([28], 4), ([32], 4), ([64], 8), ([96], 8), ([96, 20], 4), ([224], 16), ([224, 96], 16), ([97], 4), ([27, 4], 4), *CLOSE],
 )
 def test_patches_divide_the_views_and_are_not_too_many(sizes, side):
     assert fitting_patch_size(sizes) == side
