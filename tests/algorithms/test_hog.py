@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from ssl_pipelines.algorithms.hog import glyphs, hog
+from ssl_pipelines.views.geometry import sample
 
 
 def by_loops(image: np.ndarray, cell: int, bins: int) -> np.ndarray:
@@ -79,3 +80,10 @@ def test_stars_stand_row_by_row():
     assert (picture[:8, 8:] > 0.3).all()
     assert not picture[8:].any()
     assert not picture[:, :8].any()
+
+
+def test_rounding_in_a_resampled_flat_image_is_no_gradient():
+    flat = sample(torch.full((4, 3, 32, 32), 0.3), torch.tensor([[3.3, 1.7, 20.1, 23.9]] * 4), torch.zeros(4, dtype=torch.bool), 32)
+    normal = (flat - 0.5) / 0.25
+    assert (hog(normal, 4) != 0).any(), "nothing to test: no rounding here"
+    assert hog(normal, 4).norm(dim=2).max() < 0.05

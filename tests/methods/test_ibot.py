@@ -10,6 +10,8 @@ from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.distillation.dino import DINO
+from ssl_pipelines.methods.masked.ibot import IBOT
+from ssl_pipelines.methods.registry import method_config
 
 CLOCK = Clock(0, 8, 0)
 
@@ -167,6 +169,39 @@ def test_what_cannot_work_is_refused(changes, words):
         small_config("ibot", **changes)
 
 
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"temperature_warmup_fraction": 0.5}, r"temperature_warmup_fraction=0.5 would be ignored"),
+        (
+            {"masked_share": 0, "mask_fraction": [0.2, 0.5]},
+            r"mask_fraction=\(0.2, 0.5\) would be ignored: masked_share=0 hides nothing",
+        ),
+        ({"masked_share": 0, "least_block": 2}, r"least_block=2 would be ignored: masked_share=0"),
+        ({"patch_weight": 0, "patch_temperature": 0.05}, r"patch_temperature=0.05 would be ignored: patch_weight=0"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(own, words):
+    with pytest.raises(InputError, match=words):
+        small_config("ibot", methods={"ibot": own})
+
+
+def test_the_warmup_is_of_the_patches_temperature_too():
+    own = {"patch_temperature_end": 0.07, "temperature_warmup_fraction": 0.5}
+    assert small_config("ibot", methods={"ibot": own}).method_config.temperature_warmup_fraction == 0.5
+
+
+@pytest.mark.parametrize(("large", "small"), [(28, 12), (32, 16), (56, 24), (96, 48), (224, 96)])
+def test_small_crops_follow_the_large_ones(large, small):
+    plan = IBOT.Config().resolved_views(large)
+    assert [plan.groups[name].size for name in ("first", "second", "local")] == [large, large, small]
+    given = method_config("ibot", {"views": {"groups": {"local": {"size": 20}}}})
+    assert given.resolved_views(large).groups["local"].size == 20
+
+
 def test_one_patch_a_crop_is_refused(digits):
     with pytest.raises(InputError, match="patch_size=16 leaves one patch of a large crop"):
-        small_loop(small_config("ibot", backbone={"patch_size": 16}), digits)
+        small_loop(
+            small_config("ibot", backbone={"patch_size": 16}, methods={"ibot": {"views": {"groups": {"local": {"size": 16}}}}}),
+            digits,
+        )

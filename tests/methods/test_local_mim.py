@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from small_runs import small_config, small_loop
-from ssl_pipelines.algorithms.hog import hog
+from ssl_pipelines.algorithms.hog import glyphs, hog
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.losses.masked_pixels import normalize_patches
 from ssl_pipelines.methods.base import Clock
+from ssl_pipelines.methods.masked.local_mim import LocalMIM
 from ssl_pipelines.networks.patches import patchify
 from ssl_pipelines.training.model import build_method
 from ssl_pipelines.training.pretrain import data_facts
@@ -62,8 +63,11 @@ def test_blocks_and_scales_stand_as_the_papers_do(digits):
         return list(build_method(config, data_facts(store), 0).taps)
 
     assert taps(12, scales=[4, 2, 1, 0.5]) == [2, 4, 10, 12]
-    assert taps(12) == [4, 10, 12]
-    assert taps(4) == [1, 3, 4]
+    assert taps(12) == [2, 4, 10, 12]
+    assert taps(12, scales=[2, 1, 0.5]) == [4, 10, 12]
+    assert taps(4, scales=[2, 1, 0.5]) == [1, 3, 4]
+    assert taps(4) == [1, 2, 3, 4]  # a block for each
+    assert taps(2) == [1, 2]  # of the two coarsest
     assert taps(4, scales=[2, 1]) == [1, 4]  # the last block is always among them
 
 
@@ -135,8 +139,8 @@ def test_pictures_of_histograms_keep_what_is_visible(digits):
         ({"scales": [1, 2]}, r"scales=\[1.0, 2.0\]: falling numbers of 4.0, 2.0, 1.0, 0.5 are allowed"),
         ({"scales": [3]}, r"scales=\[3.0\]: falling numbers"),
         ({"scales": []}, r"scales=\[\]: falling numbers"),
-        ({"scales": [4, 1]}, r"make cells below 2 px; allowed are scales up to 2"),
-        ({"blocks": [1, 2]}, r"blocks=\[1, 2\]: one for each of the 3 scales is allowed"),
+        ({"scales": [4, 1]}, r"patch_size=4: cells of 1 px; allowed are whole ones of 2 px or more"),
+        ({"scales": [2, 1, 0.5], "blocks": [1, 2]}, r"blocks=\[1, 2\]: one for each of the 3 scales is allowed"),
         ({"blocks": [1, 2, 4]}, r"methods.local_mim.blocks=\[1, 2, 4\]: allowed are rising numbers from 1 to backbone.depth=3"),
         ({"target": "pixels", "bins": 18}, r"bins=18 is read by target=hog; with target=pixels it would be ignored"),
         ({"decoder_dim": 8, "decoder_heads": 16}, r"decoder_heads=16 is to divide decoder_dim=8"),
@@ -155,4 +159,34 @@ def test_a_single_patch_is_refused(digits, name):
 
 def test_half_the_scale_of_an_odd_grid_is_refused(digits):
     with pytest.raises(InputError, match=r"0.5 needs an even number of patches a side, here are 5"):
-        ready(digits, views={"size": 20})
+        ready(digits, scales=[2, 1, 0.5], views={"size": 20})
+
+
+@pytest.mark.parametrize(
+    ("patch", "grid", "depth", "scales"),
+    [(4, 8, 4, (2, 1, 0.5)), (4, 7, 4, (2, 1)), (8, 12, 4, (4, 2, 1, 0.5)), (16, 14, 12, (4, 2, 1, 0.5)), (5, 12, 4, (1, 0.5))],
+)
+def test_scales_are_those_that_fit(patch, grid, depth, scales):
+    assert LocalMIM.Config().scales_of(patch, grid, depth) == scales
+
+
+def test_more_scales_than_blocks_are_refused():
+    with pytest.raises(InputError, match=r"need a block each, backbone.depth=2: up to 2 scales are allowed"):
+        small_config("local_mim", methods={"local_mim": {"scales": [2, 1, 0.5]}})
+    with pytest.raises(InputError, match=r"with backbone.patch_size=5: cells of 2.5 px; allowed are whole ones"):
+        small_config("local_mim", backbone={"patch_size": 5}, methods={"local_mim": {"scales": [2, 1]}})
+
+
+def test_pictures_of_coarse_cells_blend_nothing(digits):
+    method, batch, images = ready(digits, scales=[0.5])
+    method.decoders[0].head.weight.data.zero_()
+    method.decoders[0].head.bias.data.fill_(1.0)
+    torch.manual_seed(0)
+    _, [mask] = method.predict(images[:8])
+    assert ((mask > 0) & (mask < 1)).any()
+    torch.manual_seed(0)
+    shown = method.eval().pictures(batch)["histograms"].unflatten(0, (-1, 3))[:, 1].unflatten(2, (2, 8)).unflatten(4, (2, 8))
+    ones = glyphs(torch.ones(8, 4, 9), 2, 8).unflatten(2, (2, 8)).unflatten(4, (2, 8))
+    cells, expected = (x.permute(0, 2, 4, 1, 3, 5).reshape(8, 4, -1) for x in (shown, ones))
+    hidden = mask > 0
+    torch.testing.assert_close(cells[hidden], expected[hidden])

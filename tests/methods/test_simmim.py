@@ -9,7 +9,9 @@ from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.losses.masked_l1 import masked_l1
 from ssl_pipelines.methods.base import Clock
+from ssl_pipelines.methods.masked.simmim import SimMIM, stride_of
 from ssl_pipelines.networks.relative import RelativeViT
+from ssl_pipelines.networks.timm_encoder import TimmEncoder
 from ssl_pipelines.views import Batch
 
 CLOCK = Clock(0, 8, 0)
@@ -31,6 +33,32 @@ def test_its_vit_has_relative_positions_and_drop_path(digits):
     method, *_ = ready(digits)
     assert isinstance(method.encoder, RelativeViT)
     assert method.encoder.blocks[-1].drop_path1.rate == pytest.approx(0.1)
+
+
+def test_its_branches_begin_small_and_its_table_at_zero(digits):
+    encoder = ready(digits)[0].encoder
+    assert not encoder.bias.any()
+    assert encoder.patch_embed.weight.abs().max() <= 0.02
+    for depth, block in enumerate(encoder.blocks, start=1):
+        assert block.mlp.fc2.weight.abs().max() <= 0.02 / (2 * depth) ** 0.5 * (1 + 1e-6)
+        assert block.ls1.gamma.unique().tolist() == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "stride", "unit"),
+    [
+        (32, 4, 4, 8),
+        (28, 4, 4, 4),
+        (96, 8, 8, 16),
+        (224, 16, 16, 32),
+        (8, 4, 4, 4),
+        (224, 4, 32, 32),
+        (32, 4, 32, 4),
+        (96, 4, 32, 12),
+    ],
+)
+def test_squares_follow_patches_and_image(size, patch, stride, unit):
+    assert SimMIM.Config().unit_of(size, patch, stride) == unit
 
 
 def test_the_loss_is_that_of_the_hidden_squares(digits):
@@ -96,7 +124,7 @@ def test_it_learns(digits):
 
 
 def test_with_swin_at_32_px_one_place_predicts_the_image_and_hidden_pixels_do_not_enter(photos):
-    method, _, images = ready(photos, backbone=SWIN)
+    method, _, images = ready(photos, backbone=SWIN, methods={"simmim": {"unit": 8}})
     images = images[:2]
     assert method.stride == 32
     assert method.head.out_channels == 3 * 32 * 32
@@ -130,6 +158,7 @@ def test_with_swin_every_parameter_gets_a_gradient(photos):
             r"method='simmim' needs an encoder of patches, .*'resnet_small' is not one",
         ),
         ({"backbone": {"name": "unpadded_small", "depth": None}}, r"'unpadded_small' is not one"),
+        ({"backbone": SWIN, "methods": {"simmim": {"layer_scale": 0.2}}}, r"layer_scale=0.2 is read by .* it would be ignored"),
     ],
 )
 def test_what_cannot_work_is_refused(changes, words):
@@ -140,7 +169,7 @@ def test_what_cannot_work_is_refused(changes, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"methods": {"simmim": {"views": {"groups": {"global": {"size": 32}}}}}}, r"global.size=32: allowed is the view size, 16"),
+        ({"backbone": {"patch_size": 16}}, r"backbone.patch_size=16 makes one patch of views of 16 px"),
         ({"methods": {"simmim": {"unit": 12}}}, r"unit=12: allowed are divisors of the view size 16, below it"),
         ({"methods": {"simmim": {"unit": 16}}}, r"unit=16: allowed are divisors of the view size 16, below it"),
         (
@@ -159,3 +188,11 @@ def test_what_cannot_work_is_refused(changes, words):
 def test_what_does_not_fit_the_images_is_refused(digits, changes, words):
     with pytest.raises(InputError, match=words):
         ready(digits, **changes)
+
+
+def test_swins_padded_maps_are_refused():
+    encoder = TimmEncoder(SWIN["name"], 3, 40, 0.0)
+    with pytest.raises(
+        InputError, match=r"pads views of 40 px on the way to places of 32 px; method='simmim' needs a multiple of 32"
+    ):
+        stride_of(encoder, 40)

@@ -105,3 +105,15 @@ def test_blocks_are_a_quarter_and_lie_in_the_map(where, side):
     for (top, left), mask in zip(corners.tolist(), hidden, strict=True):
         assert mask.sum() == 3 * side * side
         assert (mask[top : top + side, left : left + side] == 0).all()
+
+
+def test_small_derivatives_survive_autocast():
+    torch.manual_seed(0)
+    extension = LinearExtension(8, unit_steps=True)
+    torch.nn.init.normal_(extension.across, std=1e-4)
+    torch.nn.init.normal_(extension.down, std=1e-4)
+    block, corners = torch.randn(2, 8, 4, 4), torch.zeros(2, 2, dtype=torch.int64)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        half = extension(block.bfloat16(), corners)
+    with torch.no_grad():
+        torch.testing.assert_close(half, extension(block.bfloat16().float(), corners))

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LEAST = 1e-4  # length of a histogram of gradients: what rounding makes of a flat cell (1e-7) is not blown up to 1
+
 
 def hog(images: Tensor, cell: int, bins: int = 9) -> Tensor:
     """(B, C, H, W) -> (B, T, C * bins), T cells of cell x cell px, row-major: for each channel the magnitudes of a cell's gradients by
-    orientation, unsigned, of length 1; 0 where a cell is flat.
+    orientation, unsigned, of length 1; 0 where a cell is flat, up to the rounding of images about 1 in size.
 
     Sobel's gradients with mirrored edges; a pixel counts for the one bin of its orientation, not for two. Dalal & Triggs 2005 in the form of
     Wang et al. 2023, arXiv:2303.05251 (their code): the orientation is that of (horizontal, vertical), bin 0 begins at vertical gradients."""
@@ -23,7 +25,7 @@ def hog(images: Tensor, cell: int, bins: int = 9) -> Tensor:
     chosen = (torch.atan2(across, down) / math.pi * bins).floor().long().remainder(bins).unsqueeze(2)
     votes = torch.zeros_like(magnitude).repeat(1, 1, bins, 1, 1).scatter_(2, chosen, magnitude)  # (B, C, bins, H, W)
     cells = F.avg_pool2d(votes.flatten(1, 2), cell).unflatten(1, (-1, bins))  # (B, C, bins, h, w)
-    return F.normalize(cells, dim=2).flatten(1, 2).flatten(2).transpose(1, 2)
+    return F.normalize(cells, dim=2, eps=LEAST).flatten(1, 2).flatten(2).transpose(1, 2)
 
 
 def glyphs(histograms: Tensor, side: int, size: int, bins: int = 9) -> Tensor:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, fitting_patch_size
+from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, fitting_patch_size, fitting_stride
 from ssl_pipelines.networks.own import OWN
+from ssl_pipelines.views.plan import ViewPlan
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -145,6 +146,13 @@ READ_BY = {
     "positions": tuple(VITS),
 }  # keys of `backbone`
 
+# Their encoders see pieces that the method cuts out itself, or pictures put together of such; a ViT's patches stay small for them.
+SEE_PIECES = ("context_prediction", "counting", "jigsaw", "jigsaw_clustering", "pirl")
+# Parts a side of the image that are encoded by themselves: the px a place follow the image, of a ResNet's map and of a ViT's.
+MAPS_FOLLOW = {"dvae": 1, "qb_heat": 2, "vq_vae": 1}
+# Made for one grid, that of the image.
+ONE_SIZE = ("beit", "local_mim", "mp3", "qb_heat", "simmim")
+
 
 def module_of(name: str) -> str:
     if name not in TABLE:
@@ -180,7 +188,8 @@ def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerCon
 def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collection[int] = ()) -> BackboneConfig:
     """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it.
 
-    `sizes` of the views, px: where they are known, a ViT's patches follow them, unless their size is given."""
+    A named encoder of the kind that the method would choose keeps the rest of the method's choice, but for the depth, which is the name's.
+    `sizes` of the views, px: where they are known, a ViT's patches and some methods' maps follow them, unless their size is given."""
     values = dict(values or {})
     cls = method_class(name)
     own = cls.recipe.backbone
@@ -188,7 +197,9 @@ def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collectio
     if OWN in cls.needs or config.name == OWN:
         return _own_network(name, config)
     if config.name == "auto":
-        config = BackboneConfig.of(merged(own, {key: value for key, value in values.items() if key != "name"}), "backbone")
+        config = BackboneConfig.of(merged(own, values | {"name": own.name}), "backbone")
+    elif any({config.name, own.name} <= set(names) for names in KINDS.values()):
+        config = BackboneConfig.of(merged(own.model_copy(update={"depth": None}), values), "backbone")
     for kind in (need for need in cls.needs if need in KINDS and config.name not in KINDS[need]):
         found = f"method={name!r} needs {NEEDED[kind]}, backbone.name={config.name!r} is not one"
         raise InputError(f"{found}. Allowed: auto, {', '.join(KINDS[kind])}")
@@ -203,9 +214,25 @@ def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collectio
         )
     if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
         config = config.model_copy(update={"depth": VITS[config.name][1]})
-    if config.name in VITS and sizes and "patch_size" not in values:
-        config = config.model_copy(update={"patch_size": fitting_patch_size(sizes)})
-    return config
+    return config.model_copy(update=_fitted_to(name, config, sizes, values)) if sizes else config
+
+
+def _fitted_to(name: str, config: BackboneConfig, sizes: Collection[int], given: Collection[str]) -> dict[str, int]:
+    """The keys of `config` that follow the views, with what they become."""
+    parts, largest = MAPS_FOLLOW.get(name), max(sizes)
+    if config.name in VITS and "patch_size" not in given and name not in SEE_PIECES:
+        halves = {largest // parts} if parts and largest % parts == 0 else set()
+        return {"patch_size": fitting_patch_size({*sizes, *halves})}
+    if config.name in RESNETS and "output_stride" not in given and parts and config.output_stride:
+        return {"output_stride": fitting_stride(largest, config.output_stride, parts)}
+    return {}
+
+
+def check_views(name: str, plan: ViewPlan) -> None:
+    """`plan` with every size filled in. Raises InputError for views of another size than the image's where the method has one grid."""
+    for key, group in plan.groups.items():
+        if name in ONE_SIZE and group.same_as is None and group.size != plan.size:
+            raise InputError(f"methods.{name}.views.groups.{key}.size={group.size}: allowed is the view size, {plan.size}")
 
 
 def _own_network(name: str, config: BackboneConfig) -> BackboneConfig:

@@ -15,7 +15,8 @@ UNPADDED = {"unpadded_small": (32, 256, 2), "unpadded_base": (128, 1024, 3)}  # 
 
 KINDS: dict[str, tuple[str, ...]] = {"resnet": RESNETS, "vit": tuple(VITS), "unpadded": tuple(UNPADDED)}
 
-SMALLEST_PATCH, MOST_PATCHES = 4, 14  # px a side; patches a side
+SMALLEST_PATCH, FEWEST_PATCHES, MOST_PATCHES = 4, 4, 14  # px a side; patches a side of the largest view
+MOST_PLACES = 16  # of a map a side
 
 
 class BackboneConfig(Config):
@@ -35,10 +36,18 @@ class BackboneConfig(Config):
 
 
 def fitting_patch_size(sizes: Collection[int]) -> int:
-    """px: the smallest of 4 or more that divides every view's side and makes at most 14 x 14 patches, as papers have at 224 px."""
-    fitting = (
-        side
-        for side in range(SMALLEST_PATCH, max(sizes) // 2 + 1)
-        if max(sizes) <= MOST_PATCHES * side and not any(size % side for size in sizes)
-    )
-    return next(fitting, SMALLEST_PATCH)
+    """px, 4 or more: what divides every view's side with as many patches as there may be: 14 x 14, which papers have at 224 px.
+
+    Where nothing makes so few, what comes nearest. The largest view has at least 4 x 4 and the smallest 2 x 2; where nothing fits, 4 px."""
+    largest, sides = max(sizes), range(SMALLEST_PATCH, min(sizes) // 2 + 1)
+    fitting = [side for side in sides if largest >= FEWEST_PATCHES * side and not any(size % side for size in sizes)]
+    few = [side for side in fitting if largest <= MOST_PATCHES * side]
+    return min(few, default=max(fitting, default=SMALLEST_PATCH))
+
+
+def fitting_stride(size: int, own: int, parts: int = 1) -> int:
+    """px a place of a map: `own`, or the next power of 2 that gives at most 16 x 16 places to a view of `size` px and whole ones to
+    each of its `parts` parts a side. Where nothing does, the largest that gives whole ones."""
+    powers = [2**k for k in range(6) if size % (parts * 2**k) == 0] or [1]
+    few = [stride for stride in powers if size <= MOST_PLACES * stride]
+    return min([stride for stride in few if stride >= own] or few[-1:] or powers[-1:])

@@ -30,7 +30,12 @@ class LinearExtension(nn.Module):
         """The block's map (B, D, h, h), at top and left `corners` (B, 2) from 0 to h -> the whole map (B, D, 2 h, 2 h).
 
         Each place of the block gives three others: h places to the right or, where the map ends before, to the left; h down or up;
-        both, along x first. So every place outside has one source."""
+        both, along x first. So every place outside has one source. In float32 at least, also under autocast: half precision would
+        round 1 + a to 1, and with it all of what A and B learn at first."""
+        with torch.autocast(block.device.type, enabled=False):
+            return self._extended(block if block.dtype == torch.float64 else block.float(), corners)
+
+    def _extended(self, block: Tensor, corners: Tensor) -> Tensor:
         h = block.shape[2]
         place = torch.arange(h, device=block.device)
         down, across = torch.where(corners.unsqueeze(2) + place < h, 1, -1).to(block.dtype).unbind(1)  # (B, h) each

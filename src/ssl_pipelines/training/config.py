@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig
 from ssl_pipelines.methods.first_runs import trained_first
-from ssl_pipelines.methods.registry import method_class, method_config, resolved_backbone, resolved_optimizer
+from ssl_pipelines.methods.registry import check_views, method_class, method_config, resolved_backbone, resolved_optimizer
 from ssl_pipelines.networks.config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -70,8 +70,13 @@ class RunConfig(Config):
         _check_names(name, method, checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own = configs.get(name) or method_config(name, None)
-        groups = own.resolved_views(store_size).groups.values() if store_size else ()
-        backbone = resolved_backbone(name, _block(parameters, "backbone"), [group.size for group in groups if group.size])
+        sizes: list[int] = []
+        if store_size:
+            plan = own.resolved_views(store_size)
+            check_views(name, plan)
+            # A group that comes again at another size is for another network: BEiT's tokenizer.
+            sizes = [group.size for group in plan.groups.values() if group.size and group.same_as is None]
+        backbone = resolved_backbone(name, _block(parameters, "backbone"), sizes)
         own.check_run(checked.batch_size, backbone)
         return cls(
             method=name,

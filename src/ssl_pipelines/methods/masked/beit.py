@@ -5,8 +5,9 @@ in blocks, replaced by a learnt vector, and predicts their codes. The codes are 
 along: without `pretrain.upstream.tokenizer` the pipeline trains a `dvae` of the same budget first.
 
 What is evaluated is the mean of the patch tokens, as the paper fine-tunes; for a linear probe the block is chosen on validation, for
-the last ones serve the codes. Differs: patches of 4 px and a tokenizer with 4 px a code, both at the image's own size, suit small
-images; so do crops of at least a fifth, rectangles of at least a sixteenth of the patches (16 of 196), and a higher learning rate.
+the last ones serve the codes. Differs: patches and codes of as many px, both at the image's own size (4 px of 32, 16 of 224), suit
+small images; so do crops of at least a fifth, rectangles of at least a sixteenth of the patches (16 of 196), and a higher learning
+rate. With `pretrain.accumulate` above 1 the loss is the mean of the micro-batches' means, whose masks differ a little in size.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.layer_scale import add_layer_scale, init_by_depth
 from ssl_pipelines.networks.mask_token import MaskToken
 from ssl_pipelines.networks.patches import patchify, unpatchify
-from ssl_pipelines.networks.vit import ViT
+from ssl_pipelines.networks.relative import RelativeViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.block_masks import block_masks
 from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe
@@ -55,8 +56,14 @@ class BEiT(Method, FirstRuns):
         layer_scale: float = Field(default=0.1, gt=0, le=1)  # at first
         num_tokens: int | None = Field(default=None, ge=2, le=65536)  # null: the tokenizer's
 
+        def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
+            if backbone.positions != "relative":
+                raise InputError(
+                    f"backbone.positions={backbone.positions!r} would be ignored: method='beit' has relative ones alone"
+                )
+
     config: Config
-    encoder: ViT
+    encoder: RelativeViT
     needs = ("vit",)
     upstream = ("tokenizer",)
     trained_first: ClassVar[Mapping[str, str]] = {"tokenizer": "dvae"}
@@ -93,6 +100,7 @@ class BEiT(Method, FirstRuns):
         self.encoder = parts.build_encoder(positions="relative")  # type: ignore[assignment]
         self.grid = parts.image_size // self.encoder.patch_size
         init_by_depth(self.encoder)
+        nn.init.zeros_(self.encoder.bias)
         add_layer_scale(self.encoder, config.layer_scale)
         self.mask_token = MaskToken(self.encoder)
         self.head = nn.Linear(self.encoder.dim, config.num_tokens or 2)

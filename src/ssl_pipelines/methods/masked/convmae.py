@@ -4,16 +4,16 @@ The mask is drawn on the grid of tokens and repeated on the finer grids of two c
 alone; both stages' maps are added to its output before the last norm, and MAE's decoder predicts MAE's targets.
 Gao et al., NeurIPS 2022, arXiv:2205.03892.
 
-Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2 where patches have 4 px, and the settings of MAE here, for small images and short
-runs. As theirs, the fused
-maps serve pretraining alone: what is evaluated is the mean of the last block's tokens.
+Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2 where patches have 4 px (of half the side, 2 and 1 for other even ones, of the
+whole side for odd ones), and the settings of MAE here, for small images and short runs. As theirs, the fused maps serve pretraining
+alone: what is evaluated is the mean of the last block's tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -36,12 +36,14 @@ from ssl_pipelines.networks.vit import ViT, init_transformer
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.masks import draw_masking, mask_at
 
+Stride = Annotated[int, Field(ge=1, le=64)]
+
 
 class ConvMAE(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["convmae"] = "convmae"
         normalize_targets: bool = True
-        strides: tuple[Literal[1, 2, 4, 8], Literal[1, 2, 4, 8], Literal[1, 2, 4, 8]] | None = None  # None: by the patch size
+        strides: tuple[Stride, Stride, Stride] | None = None  # None: by the patch size
         conv_depth: int = Field(default=2, ge=1, le=12)  # blocks a convolution stage
         kernel: Literal[3, 5, 7, 9] = 5
 
@@ -53,8 +55,12 @@ class ConvMAE(Method):
 
         def strides_of(self, patch_size: int) -> tuple[int, int, int]:
             """px, places, places; 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4."""
-            first = 4 if patch_size >= 16 else 2
-            return self.strides or (first, 2, patch_size // (2 * first))
+            if self.strides:
+                return self.strides
+            if patch_size % 4 == 0:
+                first = 4 if patch_size >= 16 and patch_size % 8 == 0 else 2
+                return first, 2, patch_size // (2 * first)
+            return (patch_size, 1, 1) if patch_size % 2 else (patch_size // 2, 2, 1)
 
     config: Config
     needs = ("vit",)

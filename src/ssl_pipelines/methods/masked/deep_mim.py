@@ -5,7 +5,8 @@ encoder's norm); the losses are added and the decoders thrown away. With a finis
 there is one) the targets of early blocks are hybrid: mixed with what that run makes of the same visible patches, all of it for the
 first decoder, nothing of it for the last.
 
-Differs: as MAE here; one block a decoder, for several of them would outweigh a small encoder. The authors released their CLIP variant
+Differs: as MAE here; one block a decoder, for several of them would outweigh a small encoder, and three decoders behind an encoder of
+four blocks, where two of the paper's four places fall on the third. The authors released their CLIP variant
 alone; the pixel variant is the paper's, with MAE's loss after each block.
 """
 

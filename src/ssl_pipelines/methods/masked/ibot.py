@@ -6,8 +6,9 @@ are centered (by a center of their own), sharpened, and predicted where the stud
 Half of the large crops are masked, by rectangles with a tenth to a half of the patches; small crops never are. What is evaluated is the
 teacher's class token.
 
-Differs: what DINO's row differs in, for the same reasons, the patches' temperature included (0.04, to 0.07 in the paper's runs); a ViT
-with patches of 4 px and small crops of 16 px; the head's batch norms have the class tokens' statistics and the patches' apart.
+Differs: what DINO's row differs in, for the same reasons, the patches' temperature included (0.04, to 0.07 in the paper's runs); small
+crops of about three sevenths of the side, as the paper's 96 of 224 px (16 of 32), in whole patches of the size that a ViT has here for
+such images; the head's batch norms have the class tokens' statistics and the patches' apart.
 """
 
 from __future__ import annotations
@@ -27,20 +28,27 @@ from ssl_pipelines.losses.masked_distillation import masked_distillation
 from ssl_pipelines.methods.base import Clock, Output, Parts
 from ssl_pipelines.methods.config import OptimizerConfig, Recipe
 from ssl_pipelines.methods.distillation.dino import DINO, LARGE, entropy
-from ssl_pipelines.networks.config import BackboneConfig
+from ssl_pipelines.networks.config import BackboneConfig, fitting_patch_size
 from ssl_pipelines.networks.mask_token import MaskToken
 from ssl_pipelines.networks.patches import patchify, unpatchify
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.block_masks import block_masks
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, multi_crop
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewGroup, ViewPlan
+
+MASK_KEYS = ("mask_fraction", "least_block", "aspect")
+PATCH_KEYS = ("patch_temperature", "patch_temperature_end")
 
 
 class IBOT(DINO):
     class Config(DINO.Config):
         name: Literal["ibot"] = "ibot"  # type: ignore[assignment]
-        views: ViewPlan = multi_crop(
-            BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2, size=16
+        views: ViewPlan = ViewPlan(
+            groups={
+                "first": ViewGroup(recipe=BYOL_FIRST.model_copy(update=LARGE)),
+                "second": ViewGroup(recipe=BYOL_SECOND.model_copy(update=LARGE)),
+                "local": ViewGroup(recipe=BYOL_FIRST.model_copy(update={"scale": (0.1, 0.4)}), count=2),  # size: by the large ones'
+            }
         )
         masked_share: float = Field(default=0.5, ge=0, le=1)  # of the large crops
         mask_fraction: tuple[float, float] = (0.1, 0.5)  # of a masked crop's patches, uniform
@@ -51,6 +59,19 @@ class IBOT(DINO):
         patch_temperature_end: float = Field(default=0.04, gt=0, le=10)
 
         @model_validator(mode="after")
+        def _the_teacher_is_sharper(self) -> Self:
+            """In place of DINO's: here the warm-up is of the patches' temperature too."""
+            ends = [(key, f"{key}_end") for key in ("teacher_temperature", "patch_temperature")]
+            for key in (key for pair in ends for key in pair):
+                if getattr(self, key) > self.student_temperature:
+                    allowed = f"allowed is up to student_temperature={self.student_temperature}"
+                    raise ValueError(f"{key}={getattr(self, key)} would not sharpen: {allowed}")
+            if all(getattr(self, start) == getattr(self, end) for start, end in ends):
+                found = f"the teacher's temperatures stay at {self.teacher_temperature} and {self.patch_temperature}"
+                self._refuse_changed(("temperature_warmup_fraction",), found)
+            return self
+
+        @model_validator(mode="after")
         def _masks_that_can_be_drawn(self) -> Self:
             low, high = self.mask_fraction
             if not 0 < low <= high < 1:
@@ -58,11 +79,23 @@ class IBOT(DINO):
             sizes = [self.views.groups[name].size for name in ("first", "second")]
             if sizes[0] != sizes[1]:
                 raise ValueError(f"views.groups.first.size={sizes[0]} and second.size={sizes[1]}: the large crops are of one size")
-            for key in ("patch_temperature", "patch_temperature_end"):
-                if getattr(self, key) > self.student_temperature:
-                    allowed = f"allowed is up to student_temperature={self.student_temperature}"
-                    raise ValueError(f"{key}={getattr(self, key)} would not sharpen: {allowed}")
+            if not self.masked_share:
+                self._refuse_changed((*MASK_KEYS, *PATCH_KEYS, "patch_weight"), "masked_share=0 hides nothing")
+            if not self.patch_weight:
+                self._refuse_changed(PATCH_KEYS, "patch_weight=0 leaves the patches' loss out")
             return self
+
+        def _refuse_changed(self, keys: Sequence[str], because: str) -> None:
+            for key in keys:
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key}={getattr(self, key)} would be ignored: {because}")
+
+        def resolved_views(self, store_size: int) -> ViewPlan:
+            plan = super().resolved_views(store_size)
+            if "local" not in plan.groups or self.views.groups["local"].size is not None:
+                return plan
+            local = plan.groups["local"].model_copy(update={"size": local_size(plan.groups["first"].size or store_size)})
+            return plan.model_copy(update={"groups": plan.groups | {"local": local}})
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.positions != "sincos":
@@ -137,6 +170,12 @@ class IBOT(DINO):
         hidden, patches = to_device(self.masks(len(images)), images.device).unsqueeze(2), patchify(images, size)
         seen = unpatchify(torch.where(hidden, 0.5, patches), size, *images.shape[2:])
         return {"masked_crops": torch.stack([seen, images], dim=1).flatten(0, 1)}
+
+
+def local_size(large: int) -> int:
+    """px of a small crop beside large ones: three sevenths of their side, rounded up to whole patches, two at least."""
+    patch = fitting_patch_size([large])
+    return patch * max(2, -(-3 * (large // patch) // 7))
 
 
 def by_patch(head: Any, tokens: Tensor) -> Tensor:

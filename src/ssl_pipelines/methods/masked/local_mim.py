@@ -4,13 +4,15 @@ The encoder sees visible patches alone. The tokens of a chosen block go through 
 (or normalized pixels) of cells finer or coarser than the patches; a coarse cell counts by the share of it that is hidden.
 Wang H. et al., CVPR 2023, arXiv:2303.05251.
 
-Differs: three scales, for the finest (a quarter of a patch) would be cells of one pixel; the last block's norm is the encoder's own;
-otherwise the settings of MAE here, for small images and short runs.
+Differs: of the paper's four scales those whose cells have 2 px or more and whose grids are whole, so all at patches of 8 or 16 px, but
+three at the 4 px that images of 32 px have; no more than the encoder has blocks, each with one decoder at most (in 12 blocks they stand
+as the paper's); the last block's norm is the encoder's own; flat cells are 0, up to rounding; otherwise the settings of MAE here, for
+small images and short runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 import torch
@@ -46,26 +48,47 @@ class LocalMIM(Method):
         name: Literal["local_mim"] = "local_mim"
         target: Literal["hog", "pixels"] = "hog"
         bins: int = Field(default=9, ge=2, le=36)  # of orientation; hog
-        scales: tuple[float, ...] = (2.0, 1.0, 0.5)  # cells along the side of a patch, fine to coarse
+        scales: tuple[float, ...] | None = None  # cells along the side of a patch, fine to coarse; null: the paper's that fit
         blocks: tuple[int, ...] | None = None  # from 1, one a scale, the last one included; null: the paper's shares of the depth
         decoder_depth: int = Field(default=1, ge=1, le=24)
 
         @model_validator(mode="after")
         def _fine_to_coarse(self) -> Self:
-            if not self.scales or any(s not in SCALES for s in self.scales) or list(self.scales) != sorted(set(self.scales))[::-1]:
-                raise ValueError(f"scales={list(self.scales)}: falling numbers of {', '.join(map(str, SCALES))} are allowed")
-            if self.blocks is not None and len(self.blocks) != len(self.scales):
-                raise ValueError(f"blocks={list(self.blocks)}: one for each of the {len(self.scales)} scales is allowed")
+            if self.scales is not None:
+                if not set(self.scales) or list(self.scales) != [s for s in SCALES if s in self.scales]:
+                    raise ValueError(f"scales={list(self.scales)}: falling numbers of {', '.join(map(str, SCALES))} are allowed")
+                if self.blocks is not None and len(self.blocks) != len(self.scales):
+                    raise ValueError(f"blocks={list(self.blocks)}: one for each of the {len(self.scales)} scales is allowed")
             if self.target == "pixels" and self.bins != type(self).model_fields["bins"].default:
                 raise ValueError(f"bins={self.bins} is read by target=hog; with target=pixels it would be ignored")
             return self
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             super().check_run(batch_size, backbone)
-            check_blocks("methods.local_mim.blocks", self.blocks, backbone.depth or VITS[backbone.name][1])
-            if backbone.patch_size / self.scales[0] < 2:
-                found = f"methods.local_mim.scales={list(self.scales)} with backbone.patch_size={backbone.patch_size}"
-                raise InputError(f"{found} make cells below 2 px; allowed are scales up to {backbone.patch_size / 2:g}")
+            depth, patch_size = backbone.depth or VITS[backbone.name][1], backbone.patch_size
+            check_blocks("methods.local_mim.blocks", self.blocks, depth)
+            for scale in self.scales or ():
+                if not whole(scale, patch_size):
+                    found = f"methods.local_mim.scales={list(self.scales or ())} with backbone.patch_size={patch_size}"
+                    raise InputError(f"{found}: cells of {patch_size / scale:g} px; allowed are whole ones of 2 px or more")
+            if len(self.scales or ()) > depth:
+                found = f"methods.local_mim.scales={list(self.scales or ())} need a block each, backbone.depth={depth}"
+                raise InputError(f"{found}: up to {depth} scales are allowed")
+
+        def scales_of(self, patch_size: int, grid: int, depth: int) -> tuple[float, ...]:
+            """What is given, or else the paper's that fit, the finest left out where there are more than blocks.
+
+            Raises InputError for some that do not fit the grid, or another number than that of the given blocks."""
+            if self.scales is None:
+                fitting = [s for s in SCALES if whole(s, patch_size) and (s >= 1 or grid % 2 == 0)][-depth:]
+                if self.blocks is not None and len(self.blocks) != len(fitting):
+                    found = f"methods.local_mim.blocks={list(self.blocks)}"
+                    raise InputError(f"{found}: one for each scale is allowed, here they are {fitting}")
+                return tuple(fitting)
+            if self.scales[-1] < 1 and grid % 2:
+                found = f"methods.local_mim.scales={list(self.scales)}: 0.5 needs an even number of patches a side"
+                raise InputError(f"{found}, here are {grid}")
+            return self.scales
 
     config: Config
     needs = ("vit",)
@@ -78,17 +101,15 @@ class LocalMIM(Method):
         self.encoder = parts.build_encoder()  # type: ignore[assignment]
         size = self.encoder.patch_size
         check_patches(parts.image_size, size)
-        if config.scales[-1] < 1 and parts.image_size // size % 2:
-            found = f"methods.local_mim.scales={list(config.scales)}: 0.5 needs an even number of patches a side"
-            raise InputError(f"{found}, here are {parts.image_size // size}")
-        shares = [PLACES[scale] for scale in config.scales[:-1]]
-        self.taps = config.blocks or (*blocks_of(len(self.encoder.blocks), shares), len(self.encoder.blocks))
+        depth = len(self.encoder.blocks)
+        self.scales = config.scales_of(size, parts.image_size // size, depth)
+        self.taps = config.blocks or taps_of(self.scales, depth)
         self.norms = nn.ModuleList(nn.LayerNorm(self.encoder.dim) for _ in self.taps[:-1])
-        self.cells = [round(size / scale) for scale in config.scales]  # px
+        self.cells = [round(size / scale) for scale in self.scales]  # px
         widths = [self.encoder.in_channels * (config.bins if config.target == "hog" else cell**2) for cell in self.cells]
         self.decoders = nn.ModuleList(
             ScaleDecoder(config.decoder_of(self.encoder.dim, None), scale, out)
-            for scale, out in zip(config.scales, widths, strict=True)
+            for scale, out in zip(self.scales, widths, strict=True)
         )
 
     def loss(self, batch: Batch, clock: Clock) -> Output:
@@ -105,7 +126,7 @@ class LocalMIM(Method):
         outputs = self.encoder.encode_tokens(rows_at(self.encoder.embed(images), visible))  # the last one is normed
         tapped = [norm(outputs[block - 1]) for norm, block in zip(self.norms, self.taps, strict=False)] + [outputs[-1]]
         predictions = [decoder(x, restore, (side, side)) for decoder, x in zip(self.decoders, tapped, strict=True)]
-        return predictions, [mask_at(mask, side, round(side * scale)) for scale in self.config.scales]
+        return predictions, [mask_at(mask, side, round(side * scale)) for scale in self.scales]
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> list[Tensor]:
@@ -118,13 +139,26 @@ class LocalMIM(Method):
         """Rows of (masked input, prediction of the finest cells with the visible ones put back, truth); histograms as stars."""
         images = batch.views["global"][0][:8]
         (prediction, *_), (mask, *_) = self.predict(images)
-        cell = self.cells[0]
+        cell, hidden = self.cells[0], (mask > 0).float()  # a coarse cell is hidden where a part of it is
         if self.config.target == "pixels":
-            return {"reconstructions": reconstructions(self.encoder, images, prediction, mask, cell, normalized=True)}
-        truth, hidden = self.targets(images)[0], mask.unsqueeze(2)
+            return {"reconstructions": reconstructions(self.encoder, images, prediction, hidden, cell, normalized=True)}
+        truth, hidden = self.targets(images)[0], hidden.unsqueeze(2)
         columns = (truth * (1 - hidden), prediction * hidden + truth * (1 - hidden), truth)
         return {
             "histograms": torch.stack(
                 [glyphs(rows, side_of(images, cell), 8, self.config.bins) for rows in columns], dim=1
             ).flatten(0, 1)
         }
+
+
+def whole(scale: float, patch_size: int) -> bool:
+    """Whether cells of a patch's side over `scale` are of whole px, 2 or more."""
+    return patch_size >= 2 * scale and (patch_size / scale).is_integer()
+
+
+def taps_of(scales: Sequence[float], depth: int) -> tuple[int, ...]:
+    """The block of each scale, from 1: at the paper's share of the depth, but the last one at the end and no two at one block."""
+    taps = [*blocks_of(depth, [PLACES[scale] for scale in scales[:-1]]), depth]
+    for k in range(1, len(taps)):
+        taps[k] = max(taps[k], taps[k - 1] + 1)
+    return tuple(min(tap, depth - (len(taps) - 1 - k)) for k, tap in enumerate(taps))

@@ -6,7 +6,8 @@ the whole image from the extended map. The loss is the squared error of the pixe
 
 Differs: what the paper's abstract leaves open is configuration. `steps="unit"` takes dx = 1 as often as needed, "long" the whole way
 at once; A and B are the same to either side; the diagonal quarter is reached along x first (A and B need not commute while they are
-learned); blocks lie in a corner or the center. Our ViTs read the block with the positions that it has in the image. A batch norm's
+learned); blocks lie in a corner or the center; a ResNet has 4 px a place, or what gives larger images at most 16 x 16 places and
+halves of other sides whole ones (2 px of 28). Our ViTs read the block with the positions that it has in the image. A batch norm's
 statistics, where there is one, are those of blocks.
 """
 

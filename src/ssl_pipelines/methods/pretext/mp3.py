@@ -4,7 +4,7 @@ Patches enter without positions, a random subset of them is the context: keys an
 layer on every patch's last token, in the context or not, classifies its place among all: cross entropy, the mean over patches and
 images. What is evaluated sees all patches as context; fine-tuning may add positions.
 
-Differs: half of the patches are context, at 4 px a patch; no class token, an image is the mean over its patches, and which block is
+Differs: half of the patches are context; no class token, an image is the mean over its patches, and which block is
 judged is chosen on validation (the paper fine-tunes); positions in fine-tuning are fixed sines and cosines.
 """
 

@@ -1,6 +1,7 @@
 """Rotation: which of the four right angles was the image turned by? Gidaris et al., ICLR 2018, arXiv:1803.07728.
 
-Differs: the encoder is any of ours; which of its stages is judged is chosen on validation, since the last ones serve the pretext task (section 3.2).
+Differs: the encoder is any of ours; which of its stages is judged is chosen on validation, since the last ones serve the pretext task (section 3.2),
+and each is averaged over its map before it is judged; batches of 256 images (128), and a cosine with a warm-up in place of steps.
 """
 
 from __future__ import annotations
