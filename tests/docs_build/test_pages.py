@@ -18,7 +18,7 @@ from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
 # Written of already, not there yet: take a name out of this list as it comes.
-NOT_YET = {"few_labels", "transfer_eval", "select", "compare", "promote", "embed", "search", "export"}
+NOT_YET: set[str] = set()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

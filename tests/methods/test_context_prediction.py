@@ -13,6 +13,7 @@ from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.pretext.context_prediction import fitted
 from ssl_pipelines.methods.registry import method_config
 from ssl_pipelines.views import Batch
+from ssl_pipelines.views.aberration import GREEN_MAGENTA
 
 CLOCK = Clock(0, 8, 0)
 
@@ -170,3 +171,15 @@ def test_a_vit_trains_too_and_colors_may_be_projected(photos):
     axis = torch.tensor([-1.0, 2.0, -1.0])
     _, seen = loop.method.patches(loop.feed.batches(1, 8)[0].views["global"][0])
     assert torch.einsum("c,btchw->bthw", axis, seen).abs().max() < 1e-3
+
+
+def test_the_guard_against_fringes_holds_in_half_precision(photos):
+    """What a patch has along the axis from green to magenta, which is to be 0: rounding to bfloat16 would leave a trace of the lens."""
+    method, batch = ready(photos, color="project")
+    with torch.autocast("cpu", torch.bfloat16):
+        _, seen = method.patches(batch.views["global"][0])
+    seen = seen.float()
+    along = torch.einsum("c,btchw->bthw", torch.tensor(GREEN_MAGENTA), seen) / 6**0.5
+    lively = seen.square().mean((2, 3, 4)) > 0.5
+    assert lively.any()
+    assert along[lively].square().mean() < 1e-8 * seen[lively].square().mean()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from projects import ROOT
 from small_runs import method_names, on_ranks, small_config, small_loop
-from ssl_pipelines.distributed import all_reduce_mean, average_gradients
+from ssl_pipelines.distributed import all_reduce_mean, average_gradients, gather_rows
 from ssl_pipelines.methods.base import Clock, Method
 from ssl_pipelines.methods.registry import TABLE, method_class, module_of
 from ssl_pipelines.networks.norm import BatchNorm
@@ -94,6 +95,7 @@ def test_encode_gives_finite_features_that_repeat(name, store):
     assert z.shape == (len(images), loop.method.dim)
     assert z.isfinite().all()
     assert torch.equal(z, loop.method.encode(images))
+    assert torch.equal(z, loop.method.encode(images, "final"))
     size = loop.method.image_size
     assert loop.method.in_channels == loop.feed.store.channels
     assert loop.method.encode(torch.zeros(2, loop.method.in_channels, size, size)).shape == (2, loop.method.dim)
@@ -167,6 +169,25 @@ def test_pictures_are_rows_of_images_whose_columns_are_explained(name, store):
         assert images.shape[1] in (1, 3), key
         assert 0 <= images.min() <= images.max() <= 1, key
         assert key in CAPTIONS or f"{name}/{key}" in CAPTIONS, key
+
+
+@pytest.mark.parametrize("name", [name for name in method_names() if method_class(name).pictures is not Method.pictures])
+def test_pictures_wait_for_no_other_rank(name, store, monkeypatch):
+    """The first rank draws them alone: a collective would wait for ever."""
+    loop, batch = ready(name, store)
+
+    def waits(*_, **__):
+        raise AssertionError("a collective")
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda *_: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda *_: 0)
+    for collective in ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "barrier"):
+        monkeypatch.setattr(dist, collective, waits)
+    with pytest.raises(AssertionError, match="a collective"):
+        gather_rows(batch.ids)
+    with torch.no_grad():
+        assert loop.method.eval().pictures(batch)
 
 
 def test_method_files_import_each_other_only_to_subclass():

@@ -136,6 +136,17 @@ def test_flat_patches_are_left_out_of_the_textured_accuracy(digits):
     assert metrics["accuracy_textured"].item() == 1
 
 
+def test_a_flat_patch_of_any_color_is_flat(photos):
+    loop = small_loop(small_config("mp3"), photos)
+    method, batch = loop.method, loop.feed.batches(0, 8)[0]
+    images = torch.tensor([0.9, 0.1, 0.5]).view(3, 1, 1).expand(batch.views["global"].shape).clone()
+    images[:, :, 2, :4, :4] = torch.rand(4, 4)  # one channel of the first patch
+    torch.nn.init.zeros_(method.classifier.weight)
+    with torch.no_grad():
+        method.classifier.bias.copy_(torch.arange(64) == 0)
+    assert method.loss(Batch({"global": images}, {}, batch.ids), CLOCK).metrics["accuracy_textured"].item() == 1
+
+
 def test_fine_tuning_may_tell_positions(digits):
     images = torch.rand(2, 1, 16, 16)
     method, _ = ready(digits)

@@ -90,6 +90,14 @@ def test_pictures_are_rows_of_five(photos):
     )
 
 
+def test_an_encoder_of_one_width_cannot_be_halved(photos):
+    with pytest.raises(InputError, match=r"backbone.name='test_resnet' has one width, and the method needs .* 0.5 times") as caught:
+        small_method(
+            small_config("split_brain", backbone={"name": "test_resnet", "width": 1.0, "output_stride": None}), Store.open(photos)
+        )
+    assert "\n" not in str(caught.value)
+
+
 def test_gray_data_is_refused(digits):
     with pytest.raises(InputError, match="needs color images"):
         small_method(small_config("split_brain"), Store.open(digits))

@@ -41,3 +41,13 @@ def test_a_zero_among_the_uniform_numbers_is_no_fault():
     found = relaxed_one_hot(torch.zeros(1, 3), torch.tensor([[0.0, 0.3, 0.6]]), 1.0)
     assert found.isfinite().all()
     assert found[0, 0] == 0
+
+
+def test_half_precision_logits_are_drawn_from_in_full():
+    """Two near draws of a low temperature, which bfloat16 would call equal."""
+    logits = torch.tensor([[4.0, 4.0]], dtype=torch.bfloat16)
+    uniform = torch.tensor([[0.5, 0.502]])
+    found = relaxed_one_hot(logits, uniform, 1 / 16)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, relaxed_one_hot(logits.float(), uniform, 1 / 16))
+    assert found[0, 1] > found[0, 0]

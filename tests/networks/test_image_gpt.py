@@ -115,3 +115,13 @@ def test_features_are_means_after_the_norm_of_the_next_block():
     torch.testing.assert_close(stages["block3"], net.last(net.tokens(images)).mean(1))
     assert net.middle == "block2"
     torch.testing.assert_close(net(images), stages["block2"])
+
+
+def test_tokens_are_the_nearest_colors_in_half_precision_too():
+    net = ImageGPT(3, 8, 1, 2, 64, 256, causal=True)
+    net.palette.copy_(torch.rand(256, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    images = torch.rand(32, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    pixels = (images * 2 - 1).movedim(1, 3).flatten(1, 2).double()
+    nearest = (pixels.unsqueeze(2) - net.palette.double()).square().sum(3).argmin(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(net.tokens(images), nearest)

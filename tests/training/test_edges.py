@@ -238,6 +238,10 @@ def test_micro_batches_on_two_ranks_are_those_of_one(digits, tmp_path):
         ({"pretrain": "fast"}, "pretrain='fast': a block of keys is expected"),
         ({"pretrain": {"accumulate": 2}}, "pretrain.accumulate=2: method='simclr' compares images within the batch"),
         ({"method": "rotation", "pretrain": {"accumulate": 3}}, "batch_size=256 is to be a multiple of accumulate=3"),
+        (
+            {"method": "jigsaw", "pretrain": {"batch_size": 4, "accumulate": 4}},
+            "pretrain: batch_size=4 with accumulate=4 leaves micro-batches of one image",
+        ),
         ({"pretrain": {"optimizer": "adamw"}}, "pretrain.optimizer='adamw': a block of keys is expected"),
         ({"pretrain": {"optimizer": {"name": "adam"}}}, "pretrain.optimizer.name='adam'"),
         ({"pretrain": {"optimizer": {"betas": [0.9, 0.99]}}}, "betas=(0.9, 0.99) is read by adamw"),

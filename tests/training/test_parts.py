@@ -16,6 +16,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.methods.base import ParamGroup, Sampling
 from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.networks.norm import Affine
 from ssl_pipelines.training.checkpoints import save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history, read_events
@@ -45,6 +46,26 @@ def test_vectors_do_not_decay_and_every_parameter_is_in_one_group(digits, name):
     assert len(seen) == len({id(p) for p in seen}) == len(list(method.parameters()))
     for group in optimizer.param_groups:
         assert all((p.ndim > 1) == (group["weight_decay"] == 0.1) for p in group["params"])
+
+
+def test_biases_and_offsets_of_any_shape_do_not_decay(photos):
+    """A bias a place of a map, and what stands in place of a norm; a table of relative positions is no bias."""
+    affine = small_method(small_config("rotation", backbone={"norm": "none"}), Store.open(photos))
+    places = small_method(small_config("inpainting"), Store.open(photos))
+    table = small_method(small_config("simmim"), Store.open(photos))
+    config = OptimizerConfig(name="adamw", weight_decay=0.1)
+    decaying = set()
+    for method in (affine, places, table):
+        for optimizer, _ in build_optimizers(method, config).values():
+            decaying |= {id(p) for group in optimizer.param_groups if group["decays"] for p in group["params"]}
+    stem = affine.encoder.stem[1]
+    assert isinstance(stem, Affine)
+    assert id(affine.encoder.stem[0].weight) in decaying
+    assert not {id(stem.weight), id(stem.bias)} & decaying
+    assert places.across[0].bias.ndim == 2
+    assert id(places.across[0].weight) in decaying
+    assert id(places.across[0].bias) not in decaying
+    assert id(table.encoder.bias) in decaying
 
 
 def test_exceptions_keep_their_own_schedule_and_optimizer(digits, monkeypatch):

@@ -12,7 +12,7 @@ from ssl_pipelines.evaluation.config import FinetuneRecipe
 from ssl_pipelines.methods.base import ParamGroup
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.networks.encoder import Encoder
-from ssl_pipelines.training.optim import Listed
+from ssl_pipelines.training.optim import Some
 
 
 def layers_of(network: Classifier) -> tuple[dict[str, int], int]:
@@ -63,4 +63,4 @@ def groups(network: Classifier, layer_decay: float) -> list[ParamGroup]:
     for name, p in network.named_parameters():
         if p.requires_grad:
             params.setdefault(layers[name], []).append(p)
-    return [ParamGroup(Listed(params[k]), lr_factor=layer_decay ** (stages + 1 - k)) for k in sorted(params)]
+    return [ParamGroup(Some(network, params[k]), lr_factor=layer_decay ** (stages + 1 - k)) for k in sorted(params)]

@@ -21,7 +21,8 @@ def color_loss(logits: Tensor, bins: Tensor, codes: Tensor, weights: Tensor, cou
     """-v sum_k codes_k log softmax(logits)_bins_k, v = weights[bins_0]; mean over places and over the images that are `counted`.
 
     logits (B, Q, h, w); bins, codes (B, K, h, w), nearest first; weights (Q,); counted (B,) bool -> (); 0 where none counts.
-    Zhang et al. 2016, eq. 2 and 3. The number of counted images is that of the global batch."""
+    Zhang et al. 2016, eq. 2 and 3. The number of counted images is that of the global batch; with
+    gradient accumulation, of each micro-batch, so an image weighs more in one where few are counted."""
     entropy = -(codes * logits.log_softmax(1).gather(1, bins)).sum(1)  # (B, h, w)
     each = (weights[bins[:, 0]] * entropy).mean((1, 2))  # (B,)
     share = all_reduce_mean(counted.to(each).mean())

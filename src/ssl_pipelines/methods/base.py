@@ -81,12 +81,15 @@ class Embed(Protocol):
 
 
 class Method(nn.Module, ABC):
-    """A self-supervised method. Evaluation, export and the kNN watch call `encode`, never an encoder directly."""
+    """A self-supervised method. Evaluation, export and the kNN watch call `encode`, never an encoder directly.
+
+    `encoders` names the modules that encoder.safetensors holds: all that `encode` uses where it is given no stage. Other stages may
+    need method.safetensors too: the code of an autoencoder, mu of a VAE, z_e of a VQ-VAE."""
 
     Config: ClassVar[type[MethodConfig]]
     recipe: ClassVar[Recipe] = Recipe()
     compares_within_batch: ClassVar[bool] = True  # then gradient accumulation is refused
-    encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # the modules that `encode` uses: what encoder.safetensors holds
+    encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # what encoder.safetensors holds
     needs: ClassVar[tuple[str, ...]] = ()  # "rgb", or a kind of encoder: refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given

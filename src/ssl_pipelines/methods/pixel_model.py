@@ -79,7 +79,7 @@ class PixelModel(LikelihoodMethod):
         return Output(nats, metrics={"bits_per_dim": nats.detach() / math.log(2)})
 
     def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
-        return self.encoder(self.shown(self.pixels(images), images)) if stage is None else self.stages(images)[stage]
+        return self.encoder(self.shown(self.pixels(images), images)) if stage in (None, "final") else self.stages(images)[stage]
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return self.encoder.stages(self.shown(self.pixels(images), images))

@@ -52,6 +52,11 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
         base, top, depth = UNPADDED[config.name]
         wider = config.width * width
         return UnpaddedNet(in_channels, max(8, round(base * wider)), max(8, round(top * wider)), depth, image_size)
+    if width != 1:
+        raise InputError(
+            f"backbone.name={config.name!r} has one width, and the method needs an encoder of {width:g} times that. "
+            f"Allowed: {', '.join((*RESNETS, *VITS, *UNPADDED))}"
+        )
     from ssl_pipelines.networks.timm_encoder import TimmEncoder
 
     return TimmEncoder(config.name, in_channels, image_size, config.drop_path)

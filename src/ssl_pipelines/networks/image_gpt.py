@@ -76,9 +76,10 @@ class ImageGPT(Encoder):
         nn.init.normal_(self.positions, std=0.01)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, H W) int64, the nearest color of the palette."""
-        pixels = self.normalize(images).movedim(1, 3)  # (B, H, W, C)
-        return nearest_centroid(pixels.flatten(0, 2), self.palette.to(pixels)).view(images.shape[0], -1)
+        """(B, C, H, W) in [0, 1] -> (B, H W) int64, the nearest color of the palette. In full precision: half of it confuses neighbors."""
+        with torch.autocast(images.device.type, enabled=False):
+            pixels = self.normalize(images).movedim(1, 3).to(self.palette.dtype)  # (B, H, W, C)
+            return nearest_centroid(pixels.flatten(0, 2), self.palette).view(images.shape[0], -1)
 
     def to_pixels(self, tokens: Tensor, size: int) -> Tensor:
         """(B, T) -> (B, C, size, size) in [0, 1]."""

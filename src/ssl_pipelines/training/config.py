@@ -35,6 +35,9 @@ class PretrainConfig(Config):
             raise ValueError(f"one of images_seen={self.images_seen} and epochs={self.epochs} is to be given, the other null")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size={self.batch_size} is to be a multiple of accumulate={self.accumulate}")
+        if self.batch_size == self.accumulate:
+            found = f"batch_size={self.batch_size} with accumulate={self.accumulate} leaves micro-batches of one image"
+            raise ValueError(f"{found}, which batch norm cannot normalize; allowed is accumulate up to {self.batch_size // 2}")
         return self
 
 

@@ -81,7 +81,7 @@ def describe(
 
 
 def save_weights(method: Method, folder: Path) -> None:
-    """encoder.safetensors: all that `encode` needs; method.safetensors: the rest."""
+    """encoder.safetensors: the modules of `encoders`; method.safetensors: the rest, which some stages of `encode` need too."""
     state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
     encoder = {key: value for key, value in state.items() if key.split(".")[0] in method.encoders}
     rest = {key: value for key, value in state.items() if key not in encoder}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ssl_pipelines.methods.base import Method, ParamGroup
 from ssl_pipelines.methods.config import OptimizerConfig
+from ssl_pipelines.networks.norm import Affine
 
 __all__ = [
     "OptimizerConfig",
@@ -58,8 +59,9 @@ def build_optimizer(groups: Iterable[ParamGroup], config: OptimizerConfig) -> Op
             "lr_factor": group.lr_factor,
             "own": own.model_dump(mode="json") if group.config else None,
         }
+        vectors = _vectors(group.module)
         for decays in (True, False):
-            params = [p for p in group.module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
+            params = [p for p in group.module.parameters() if p.requires_grad and (id(p) not in vectors) == decays]
             if params:
                 rows.append({"params": params, "lr": own.lr, "weight_decay": 0.0, "decays": decays} | _options(own) | marks)
     if config.name == "sgd":
@@ -79,19 +81,34 @@ def _options(config: OptimizerConfig) -> dict[str, Any]:
     )
 
 
-class Listed(nn.Module):
-    """Parameters, wherever they are from, as a module: what a ParamGroup holds."""
+def _vectors(module: nn.Module) -> set[int]:
+    """Ids of the parameters that do not decay: vectors, and those of another shape that are biases beside weights, or act as a norm's.
 
-    def __init__(self, params: list[nn.Parameter]):
+    The biases of relative positions are none of these: they are a table, and no layer's."""
+    return {
+        id(p)
+        for part in module.modules()
+        for name, p in part.named_parameters(recurse=False)
+        if p.ndim <= 1 or isinstance(part, Affine) or (name == "bias" and hasattr(part, "weight"))
+    }
+
+
+class Some(nn.Module):
+    """Some parameters of a module, wherever in it they are, as a module: what a ParamGroup holds."""
+
+    def __init__(self, whole: nn.Module, params: Iterable[nn.Parameter]):
         super().__init__()
-        self.params = nn.ParameterList(params)
+        self.whole, self.ids = whole, {id(p) for p in params}
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        return (p for p in super().parameters(recurse) if id(p) in self.ids)
 
 
 def build_optimizers(method: Method, config: OptimizerConfig) -> dict[str, tuple[Optimizer, OptimizerConfig]]:
     """name -> (optimizer, its config). "main" has every trainable parameter that no exception names."""
     exceptions = method.param_groups()
     named = {id(p) for group in exceptions for p in group.module.parameters()}
-    rest = ParamGroup(Listed([p for p in method.parameters() if p.requires_grad and id(p) not in named]))
+    rest = ParamGroup(Some(method, (p for p in method.parameters() if id(p) not in named)))
     optimizers = {}
     for name in dict.fromkeys(["main", *(group.optimizer for group in exceptions)]):
         groups = [group for group in [rest, *exceptions] if group.optimizer == name]

@@ -6,7 +6,7 @@ What is evaluated sees clean images.
 
 Differs: trained end to end, with convolutions, where the paper stacks layers of tied sigmoid units one by one; all channels of a pixel
 are hit together (`per="pixel"`), since from one color the others are easily guessed; half of the pixels, since the little noise that the
-paper uses on digits is smoothed away on photographs.
+paper uses on digits is smoothed away on photographs. Each is hit by its own chance; in 2008 a fixed number of values is masked.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class IGPT(LikelihoodMethod):
         return self.encoder.named([torch.stack(each).mean(0) for each in zip(*by_mask, strict=True)])
 
     def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
-        return self.stages(images)[self.encoder.middle if stage is None else stage]
+        return self.stages(images)[self.encoder.middle if stage in (None, "final") else stage]
 
     def finetune_features(self, images: Tensor) -> Tensor:
         return list(self.stages(images).values())[-1]

@@ -3,8 +3,9 @@
 Each output knows only the inputs before it in an order, so that one pass gives log p(x) exactly. Order and connectivity change every step,
 through a list of mask sets; a finished model is their mixture, log p(x) = log mean_k p_k(x), an average of probabilities, not of logits.
 What is evaluated is a hidden layer, averaged over mask sets; the paper claims no representation.
-Differs: 16 px and two layers of 1024 units, for a short run, trained by Adam; photographs are cut at half of each channel's range to two
-levels, as the paper's data are binary (levels=... up to 256, with a softmax); samples of one call share a mask set.
+Differs: 16 px and two layers of 1024 units, for a short run, trained by Adam from torch's own initial weights (the authors' code:
+orthogonal ones); photographs are cut at half of each channel's range to two levels, as the paper's data are binary (levels=... up to 256,
+with a softmax); samples of one call share a mask set.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class MADE(LikelihoodMethod):
         return from_levels(to_levels(images, self.config.levels), self.config.levels, images)
 
     def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
-        return self.encoder(self.shown(images)) if stage is None else self.stages(images)[stage]
+        return self.encoder(self.shown(images)) if stage in (None, "final") else self.stages(images)[stage]
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return self.encoder.stages(self.shown(images))

@@ -5,7 +5,8 @@ arXiv:1312.6114; a weight beta on the divergence: Higgins et al., ICLR 2017.
 p(x|z) is Gaussian around the decoder's output, with one variance for all pixels, learnt, on standardized pixels; or Bernoulli, which is a likelihood
 for black-and-white pixels alone. Features are mu, or an earlier stage as validation says; samples are decoded from z ~ N(0, I).
 
-Differs: the run's encoder and upsampling convolutions where the paper has layers of 500 units; Adam for Adagrad; 128 latents suit photographs.
+Differs: the run's encoder and upsampling convolutions where the paper has layers of 500 units; Adam for Adagrad; 128 latents suit photographs;
+the learnt variance has ten times the learning rate.
 """
 
 from __future__ import annotations

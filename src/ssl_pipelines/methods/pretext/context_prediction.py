@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.transfer import to_device
 from ssl_pipelines.distributed import local_rows, world_size
+from ssl_pipelines.losses.precision import full_precision
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.config import BackboneConfig
@@ -108,6 +109,7 @@ class ContextPrediction(Method):
         labels = self.labels.repeat(len(prepared))
         return Output(F.cross_entropy(logits, labels), metrics={"accuracy": (logits.argmax(1) == labels).float().mean()})
 
+    @full_precision  # in half of it rounding leaves some of what the guards take away
     def patches(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, S, S) -> (B, 9, C, P, P) as they are, and as the trunk sees them: mean 0, mean square 1."""
         random = torch.Generator().manual_seed(int(torch.randint(2**62, ())))

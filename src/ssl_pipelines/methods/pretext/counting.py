@@ -5,7 +5,8 @@ size of a tile, by a filter drawn an image so that none leaves a trace of its ow
 All five inputs of an image pass through the network together, y is the batch's next image, and two images of three are gray, since
 borders of color would betray the scale.
 Differs: the encoder is any of ours and trains on tiles, 16 px where images have 32, while what is evaluated sees whole images; the
-last layer has no bias, which four tiles would count four times; a hidden layer of 1,024 instead of two of 4,096.
+last layer has no bias, which four tiles would count four times, and begins with a quarter of its usual weights; a hidden layer of 1,024
+instead of two of 4,096; crops change their aspect, where the paper's are square.
 """
 
 from __future__ import annotations
@@ -75,9 +76,9 @@ class Counting(Method):
         return Output(counting_loss(whole, total, other, self.config.margin), metrics)
 
     def count(self, images: Tensor) -> Tensor:
-        """(B, C, s, s) -> (B, K), phi."""
+        """(B, C, s, s) -> (B, K), phi, in float32 or better: four of them are to be summed."""
         counts: Tensor = self.counter(self.encoder(images))
-        return counts
+        return counts.to(torch.promote_types(counts.dtype, torch.float32))
 
 
 def tiles(images: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ a rim of visible pixels is predicted too, with tenfold weight. The released feat
 
 Differs: the run's encoder held at an eighth of the image's side, upsampling convolutions back; a mask an image; the generator's loss
 in the form of the authors' code, -log D for log(1 - D); standardized pixels where theirs are in [-1, 1]. Errors count by the hole's
-area, and in the hole alone for regions too, as the paper has it (the code: all pixels).
+area, and in the hole alone for regions too, as the paper has it (the code: all pixels). With holes="center", too, the critic sees
+the whole image with its hole filled; the paper's sees the predicted square alone.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 The permutation is one of a set that is far apart, drawn anew for each image and visit. Each tile lies at a random place of its cell,
 passes one trunk alone, and the nine features in their shuffled order are classified together. Tiles have mean 0 and standard deviation
-1 each, a third of the images is gray, and each tile's channels are shifted against each other, so that neither brightness nor color
+1 each, some of the images are gray, and each tile's channels are shifted against each other, so that neither brightness nor color
 nor a lens tells where a tile lay.
 Differs: cells of 10 px and tiles of 8 where images have 32 px, channels move by 1 px there; the trunk is the run's encoder with at most
-4 px a place, with batch norm where the paper has dropout, and narrower heads. Statistics are a channel's of a tile.
+4 px a place, with batch norm where the paper has dropout, and narrower heads. Statistics are a channel's of a tile. 30% of
+the images are gray, and channels move to both sides on both axes; the authors' released code does neither.
 """
 
 from __future__ import annotations

@@ -89,19 +89,19 @@ class JigsawClustering(Method):
         metrics = {"clustering_loss": clustering.detach(), "location_loss": location.detach(), "location_accuracy": right}
         return Output(self.config.clustering_weight * clustering + self.config.location_weight * location, metrics)
 
-    def shuffled(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def shuffled(self, images: Tensor, *, alone: bool = False) -> tuple[Tensor, Tensor]:
         """(B, C, S, S) -> this rank's part of the shuffled patches of the global batch, (B, 4, C, S / 2, S / 2); (4 B,) where each
-        comes from: 4 times its image in the global batch, plus its corner."""
+        comes from: 4 times its image in the global batch, plus its corner. `alone`: the batch is this rank's, which waits for no other."""
         random = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        total = len(images) * world_size() * CORNERS
-        mine, far = local_rows(total), images.shape[-1] - self.side
+        total = len(images) * (1 if alone else world_size()) * CORNERS
+        mine, far = slice(total) if alone else local_rows(total), images.shape[-1] - self.side
         corners = torch.tensor([(0, 0), (0, far), (far, 0), (far, far)], device=images.device)
         crops = cut_patches(images, corners.expand(len(images), -1, -1), self.side).flatten(0, 1)  # (4 B, C, side, side)
         recipe, sizes = self.config.patch_recipe, {"size": self.patch, "channels": images.shape[1]}
         drawn = draw(recipe, total, self.side, self.side, random, **sizes).rows(mine, images.device)
         patches = render(crops, drawn, recipe, self.patch)
         origin = to_device(torch.randperm(total, generator=random)[mine], images.device)
-        return gather_rows(patches)[origin].unflatten(0, (-1, CORNERS)), origin
+        return (patches if alone else gather_rows(patches))[origin].unflatten(0, (-1, CORNERS)), origin
 
     def decoupled(self, montages: Tensor) -> Tensor:
         """(B, C, S, S) -> (4 B, D), a row a patch: the last map, brought to an even side where it is odd, averaged to 2 x 2."""
@@ -112,7 +112,7 @@ class JigsawClustering(Method):
 
     def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
         """A row a montage: the montage, its first patch, and the three patches of all montages whose embeddings are nearest to that."""
-        patches, _ = self.shuffled(batch.views["global"][0])
+        patches, _ = self.shuffled(batch.views["global"][0], alone=True)  # the first rank draws pictures, the others do not
         montages = stitch(patches)
         z = F.normalize(self.projector(self.decoupled(montages)), dim=1)  # (4 B, D)
         first = torch.arange(0, min(8, len(montages)) * CORNERS, CORNERS, device=z.device)

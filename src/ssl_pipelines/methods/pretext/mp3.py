@@ -29,7 +29,7 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.masks import random_masking
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
-FLAT = 0.01  # standard deviation of a patch's values, of 1, up to which nothing says where it lies
+FLAT = 0.01  # standard deviation of each channel of a patch, of 1, up to which nothing says where it lies
 
 
 class MP3(Method):
@@ -66,7 +66,8 @@ class MP3(Method):
         logits = self.locate(images, self.draw_context(images))  # (B, T, T)
         place = torch.arange(logits.shape[1], device=images.device).expand(logits.shape[:2])  # (B, T)
         right = (logits.argmax(2) == place).float()
-        told = (patchify(images, self.encoder.patch_size).std(2) > FLAT).float()
+        pixels = patchify(images, self.encoder.patch_size).unflatten(2, (-1, images.shape[1]))  # (B, T, P P, C)
+        told = (pixels.std(2).amax(2) > FLAT).float()
         metrics = {"accuracy": right.mean(), "accuracy_textured": (right * told).sum() / told.sum().clamp(min=1)}
         return Output(F.cross_entropy(logits.flatten(0, 1), place.flatten()), metrics=metrics)
 
