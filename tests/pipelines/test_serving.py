@@ -215,20 +215,12 @@ def free_port() -> int:
 
 
 def serve_command(project: Path, port: int) -> str:
-    """What `make serve` would run in this project."""
-    words = [
-        "make",
-        "--dry-run",
-        "-C",
-        str(project),
-        "-f",
-        str(ROOT / "Makefile"),
-        "serve",
-        f"PORT={port}",
-        f"BIN={Path(sys.executable).parent}",
-    ]
+    """What `make serve` runs, on this project's store."""
+    words = ["make", "--dry-run", "-C", str(ROOT), "serve", f"PORT={port}", f"BIN={Path(sys.executable).parent}"]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-    return next(line for line in lines if "models serve" in line)
+    [command] = [line for line in lines if "models serve" in line]
+    assert f"sqlite:///{ROOT}/" in command
+    return command.replace(f"sqlite:///{ROOT}/", f"sqlite:///{project}/")
 
 
 @pytest.mark.slow
