@@ -105,6 +105,14 @@ def test_parameters_that_all_have_and_those_of_one_method():
     assert (common.headers, common.rows) == (["Parameter", "a", "b"], [("method", "simclr", "byol")])
     assert own.rows == [("t", "0.5", ""), ("m", "", "–")]
     assert parameters([runs[0], runs[0]]) == (None, None)
+    runs.append(
+        replace(runs[0], name="c", parameters={"seed": 0, "method": "simclr", "t": 0.1})
+    )  # what two of three have, and differs
+    common, own = parameters(runs)
+    assert common is not None
+    assert own is not None
+    assert common.rows == [("method", "simclr", "byol", "simclr"), ("t", "0.5", "", "0.1")]
+    assert own.rows == [("m", "", "–", "")]
 
 
 @pytest.mark.parametrize("count", [2, MOST_RUNS])

@@ -24,7 +24,8 @@ from ssl_pipelines.reporting.tables import Table, plain
 from ssl_pipelines.reporting.theme import Figure
 
 SHOWN = {
-    "neighbors": "Nearest neighbors: left of each row a test image, beside it the training images whose features are nearest.",
+    "neighbors": "Nearest neighbors: left of each row a test image, beside it the training images whose features are nearest; green: "
+    "of its class, orange: of another.",
     "map": "The test images in two dimensions, by their features.",
     "spectrum": "How the eigenvalues of the features fall.",
     "invariances": "What each augmentation does to the features.",
@@ -220,14 +221,15 @@ def _cell(found: Difference | str | None) -> dict[str, str]:
 
 
 def parameters(runs: Sequence[Run]) -> tuple[Table | None, Table | None]:
-    """The keys that all runs have and whose values differ; those that only some have (another method's own)."""
+    """The keys whose values differ between runs that have them; the other keys that only some have (another method's own)."""
     keys = list(dict.fromkeys(key for run in runs for key in run.parameters))
-    everywhere = [key for key in keys if all(key in run.parameters for run in runs)]
-    differing = [key for key in everywhere if len({plain(run.parameters[key]) for run in runs}) > 1]
+    values = {key: [plain(run.parameters[key]) for run in runs if key in run.parameters] for key in keys}
+    differing = [key for key in keys if len(set(values[key])) > 1]
+    own = [key for key in keys if len(values[key]) < len(runs) and key not in differing]
     headers = ["Parameter", *(run.name for run in runs)]
     tables = [
         Table(headers, [(key, *(plain(run.parameters[key]) if key in run.parameters else "" for run in runs)) for key in chosen])
-        for chosen in (differing, [key for key in keys if key not in everywhere])
+        for chosen in (differing, own)
     ]
     return tables[0] if tables[0].rows else None, tables[1] if tables[1].rows else None
 
