@@ -76,7 +76,7 @@ class ConvViT(Encoder):
         second = self.local[1](first, masks[1])
         tokens = self.embed(second)  # (B, h, w, D)
         height, width = tokens.shape[1:3]
-        return first, second, tokens.flatten(1, 2) + sincos_positions(self.dim, height, width).to(tokens)
+        return first, second, tokens.flatten(1, 2) + sincos_positions(self.dim, height, width).to(tokens.device)
 
     def transform(self, tokens: Tensor) -> list[Tensor]:
         """(B, T', D), any subset -> the same after each block."""

@@ -33,7 +33,7 @@ class TokenDecoder(nn.Module):
         b, d, first = len(x), x.shape[2], x[:, : self.prefix]
         holes = self.mask_token.to(x.dtype).expand(b, restore.shape[1] - (x.shape[1] - self.prefix), d)
         patches = torch.cat([x[:, self.prefix :], holes], dim=1).gather(1, restore.unsqueeze(2).expand(-1, -1, d))  # (B, T, D)
-        patches = patches + sincos_positions(d, *grid).to(patches)
+        patches = patches + sincos_positions(d, *grid).to(patches.device)  # float32: so is the sum under autocast
         x = torch.cat([first, patches], dim=1)
         for block in self.blocks:
             x = block(x)

@@ -51,7 +51,7 @@ class RelativeViT(ViT):
         return self.patch_embed(patchify(self.normalize(images), self.patch_size))
 
     def encode_tokens(self, tokens: Tensor) -> list[Tensor]:
-        x = torch.cat([self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         bias = self.bias[self.index].permute(2, 0, 1).unsqueeze(0).to(x.dtype)  # (1, heads, 1 + T, 1 + T)
         outputs = []
         for block in self.blocks:

@@ -44,11 +44,11 @@ class ViT(Encoder):
         """images (B, C, H, W) in [0, 1] -> patch tokens with positions (B, T, D), before the class token and the blocks."""
         height, width = (side // self.patch_size for side in images.shape[2:])
         tokens = self.patch_embed(patchify(self.normalize(images), self.patch_size))  # (B, T, D)
-        return tokens + sincos_positions(self.dim, height, width).to(tokens)
+        return tokens + sincos_positions(self.dim, height, width).to(tokens.device)  # float32: so is the sum under autocast
 
     def encode_tokens(self, tokens: Tensor) -> list[Tensor]:
         """patch tokens (B, T', D), any subset -> after each block (B, 1 + T', D), class token first; the last one normed."""
-        cls = self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1)  # its position is 0
+        cls = self.cls_token.expand(tokens.shape[0], -1, -1)  # its position is 0
         x = torch.cat([cls, tokens], dim=1)
         outputs = []
         for block in self.blocks:
