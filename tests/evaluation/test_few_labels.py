@@ -159,15 +159,18 @@ def test_draws_are_stratified_seeded_and_do_not_depend_on_their_number():
     pool = np.arange(100) * 3
     settings = settings_of(FewLabelsConfig(shots=(5,), fractions=(0.1, 1.0)))
     assert [one.key for one in settings] == ["5shot", "10pct", "100pct"]
-    shots, share, whole = draw_all(settings, pool, labels, 4, 0)
+    shots, share, whole = draw_all(settings, pool, labels, FewLabelsConfig(draws=4), 0)
     assert [np.bincount(labels[ids // 3]).tolist() for ids in shots.ids] == [[5, 5, 5]] * 4
     assert [np.bincount(labels[ids // 3]).tolist() for ids in share.ids] == [[5, 3, 2]] * 4
     assert len(whole.ids) == 1
     assert np.array_equal(whole.ids[0], pool)
     assert len({ids.tobytes() for ids in share.ids}) == 4
-    fewer = draw_all(settings, pool, labels, 2, 0)[1]
+    fewer = draw_all(settings, pool, labels, FewLabelsConfig(draws=2), 0)[1]
     assert all(np.array_equal(a, b) for a, b in zip(fewer.ids, share.ids, strict=False))
     assert fewer.seeds == share.seeds[:2]
+    dear = FewLabelsConfig(draws=9, labels_drawn=60)
+    assert [len(one.ids) for one in draw_all(settings, pool, labels, dear, 0)] == [4, 6, 1]
+    assert [len(one.ids) for one in draw_all(settings, pool, labels, FewLabelsConfig(labels_drawn=1), 0)] == [3, 3, 1]
 
 
 def test_folds_cover_each_image_once_and_leave_every_class_something():

@@ -89,6 +89,9 @@ class FewLabelsConfig(Config):
     shots: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = (1, 5, 20)  # labels of every class
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.05, 0.1, 1.0)  # of every class's labels
     draws: int = Field(default=10, ge=1, le=1000)
+    labels_drawn: int = Field(
+        default=10_000, ge=1
+    )  # by all draws of a setting; large draws differ little, so beyond it there are fewer, 3 at least
     stage: str | None = (
         None  # of the encoder; None: of several, chosen within each draw; the deepest where a draw leaves nothing to choose by
     )

@@ -12,6 +12,8 @@ from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import FewLabelsConfig
 from ssl_pipelines.evaluation.frame import Ids, some_of_each
 
+LEAST_DRAWS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -62,14 +64,15 @@ def settings_of(config: FewLabelsConfig) -> list[Setting]:
     return shots + [Setting(f"{text}pct", f"{text} %", fraction=share) for text, share in percents]
 
 
-def draw_all(settings: Sequence[Setting], pool: Ids, labels: NDArray, draws: int, seed: int) -> list[Drawn]:
+def draw_all(settings: Sequence[Setting], pool: Ids, labels: NDArray, config: FewLabelsConfig, seed: int) -> list[Drawn]:
     """A function of (seed, setting, number of the draw): one draw more changes none before it."""
     found = []
     for setting in settings:
         purpose = f"few_labels/{setting.key}"
-        ids = [setting.draw(pool, labels, generator(seed, purpose, k)) for k in range(draws)]
-        alike = len(ids[0]) == len(pool)  # all labels: one draw is every draw
-        ids = ids[:1] if alike else ids
+        ids = [setting.draw(pool, labels, generator(seed, purpose, 0))]
+        if len(ids[0]) < len(pool):  # of all labels one draw is every draw
+            count = min(config.draws, max(LEAST_DRAWS, config.labels_drawn // len(ids[0])))
+            ids += [setting.draw(pool, labels, generator(seed, purpose, k)) for k in range(1, count)]
         seeds = [int(generator(seed, f"{purpose}/seed", k).integers(2**31)) for k in range(len(ids))]
         found.append(Drawn(setting, ids, seeds))
     return found

@@ -93,7 +93,7 @@ def _draws(frame: Frame, config: FewLabelsConfig, seed: int) -> tuple[list[Drawn
             notes.append(reason)
     if not possible:
         raise NotApplicable(f"{ROOM}: {frame.store.name!r} has labels for none of what was asked: {'; '.join(notes)}")
-    return draw_all(possible, frame.both, labels, config.draws, seed), notes
+    return draw_all(possible, frame.both, labels, config, seed), notes
 
 
 def _judge(
