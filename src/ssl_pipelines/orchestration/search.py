@@ -147,8 +147,8 @@ def _page(
         ("Embedding", f"{index.dim} numbers" + (f", stage {config.stage}" if config.stage else "")),
         ("Images enter as", f"{encoder.spec.size} x {encoder.spec.size} x {encoder.spec.channels}"),
     ]
-    names = [Path(str(given)).name for given in (config.query, index.about.get("source") or config.source)]
-    write_search_page(file, *names, facts, sections, len(found))
+    source = str(index.about.get("source") or config.source)
+    write_search_page(file, Path(str(config.query)).name, Path(source).name, facts, sections, len(found))
 
 
 def _pictures_of(index: Embeddings, config: SearchConfig, parameters: Parameters) -> Images | Tables | None:
