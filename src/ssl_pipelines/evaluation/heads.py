@@ -16,6 +16,7 @@ from ssl_pipelines.evaluation.linear import ON_PATH, REFIT
 from ssl_pipelines.evaluation.logistic import Problem, moments
 
 STRONGEST, WEAKEST = 4.0, -2.0  # powers of ten of l2, against the sum of the losses
+TO_RANK = 60  # iterations after which the values of l2 are told apart; the refit has all of its own
 FOLDS, ONE_FOLD_FROM = 5, 1000  # with so many labels a fifth of them tells enough, and one fold is held out
 Rows = Mapping[str, NDArray]  # stage -> (n, D)
 Score = tuple[float, float]  # compared in this order; the larger is better
@@ -115,7 +116,9 @@ def _path_scores(x: NDArray, labels: NDArray, parts: list[NDArray[np.bool_]], co
     values = l2_grid(config)
     sums, count = np.zeros((len(values), 2)), 0
     for out in parts:
-        path = Problem(x[~out], labels[~out], standardize=False).path(values, config.max_iterations, ON_PATH, dtype=torch.float32)
+        path = Problem(x[~out], labels[~out], standardize=False).path(
+            values, min(config.max_iterations, TO_RANK), ON_PATH, dtype=torch.float32
+        )
         sums += int(out.sum()) * np.array([solution.score(x[out], labels[out]) for solution in path if solution is not None])
         count += int(out.sum())
     return [(share, likelihood) for share, likelihood in (sums / count).tolist()]
