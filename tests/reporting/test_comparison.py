@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from ssl_pipelines.artifacts import write_json
-from ssl_pipelines.reporting.comparison import Run, compare, parameters
+from ssl_pipelines.reporting.comparison import compare, parameters
 from ssl_pipelines.reporting.comparison_figures import RUN_COLORS
 from ssl_pipelines.reporting.config import MOST_RUNS
 from ssl_pipelines.reporting.inputs import Scores
+from ssl_pipelines.reporting.standings import Run
 
 
 def a_run(folder: Path, name: str, right: int, *, method: str = "simclr", digest: str = "d", **parameters: object) -> Run:

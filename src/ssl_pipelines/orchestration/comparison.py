@@ -23,10 +23,11 @@ from ssl_pipelines.orchestration.runs import NAME, Finished, Runs, logged_parame
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.reporting.comparison import SHOWN, Run, compare
+from ssl_pipelines.reporting.comparison import SHOWN, compare
 from ssl_pipelines.reporting.comparison_figures import CURVES
 from ssl_pipelines.reporting.config import MOST_RUNS, CompareConfig
 from ssl_pipelines.reporting.inputs import Model, Scores
+from ssl_pipelines.reporting.standings import Run
 
 KEY, FOLDER, PAGE = "compare.runs", "data/09_compare", "comparison.html"
 PICTURES, FIGURES = "pictures", "figures"

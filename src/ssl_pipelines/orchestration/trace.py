@@ -11,16 +11,15 @@ from typing import Any, Literal
 from ssl_pipelines.artifacts import InputError, Record, read_json
 from ssl_pipelines.artifacts.code import ROOT, changed, digests_of
 from ssl_pipelines.artifacts.errors import unknown
-from ssl_pipelines.artifacts.files import sha256_of
 from ssl_pipelines.artifacts.record import flatten
-from ssl_pipelines.data import DatasetConfig, Store, raw_digest
-from ssl_pipelines.data.manifest import content_digest
+from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.orchestration.freshness import missing
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.reproduce import nested, reproduce
 from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
 from ssl_pipelines.orchestration.runs import Finished, Runs, logged_parameters
 from ssl_pipelines.orchestration.scoring import SCORES
+from ssl_pipelines.orchestration.trace_facts import what_it_is
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.reporting.inputs import PIXELS, Scores
 
@@ -204,7 +203,7 @@ class _Walk:
         gone, facts = missing(room, folder), {"fingerprint": found.fingerprint}
         if gone:
             return Link(title, room.record, "missing", f"{gone} is missing", facts), found
-        more, wrong = _FACTS.get(room.name, _nothing_more)(folder)
+        more, wrong = what_it_is(room, folder)
         return Link(title, room.record, "stale" if wrong else "holds", wrong, facts | more, _changed(found)), found
 
     def _run(self) -> Link:
@@ -258,48 +257,3 @@ def _changed(record: Record) -> tuple[str, ...]:
     """Files that the room ran and that do something else today."""
     now = {name: digests_of((ROOT / name).read_text(encoding="utf-8")) for name in record.code if (ROOT / name).is_file()}
     return tuple(changed(record.code, now)[0])
-
-
-def _nothing_more(folder: Path) -> tuple[dict[str, str], str]:
-    return {}, ""
-
-
-def _of_features(folder: Path) -> tuple[dict[str, str], str]:
-    about = read_json(folder / "stages.json")
-    return {"stages": ", ".join(f"{stage['name']} ({stage['dim']})" for stage in about["stages"])}, ""
-
-
-def _of_model(folder: Path) -> tuple[dict[str, str], str]:
-    """With the weights' sha256, held against the one that was noted when they were written."""
-    path = folder / "provenance.json"
-    known: Mapping[str, Any] = read_json(path) if path.is_file() else {}
-    noted: Mapping[str, str] = known.get("weights") or {}
-    facts, wrong = {}, ""
-    for name in ("encoder.safetensors", "method.safetensors"):
-        now = sha256_of(folder / name)
-        facts[f"{name}, sha256"] = now + ("" if noted.get(name) else " (none was noted to hold it against)")
-        if noted.get(name, now) != now:
-            wrong = f"{name} is not the file that the training wrote: its sha256 was {noted[name]}"
-    facts |= {key: str(known[name]) for key, name in (("commit", "git_commit"), ("command", "command")) if name in known}
-    return facts, wrong
-
-
-def _of_gate(folder: Path) -> tuple[dict[str, str], str]:
-    about = read_json(folder / "validation.json")
-    return {"verdict": f"{'passed' if about['passed'] else 'failed'}, {len(about['outcomes'])} expectations"}, ""
-
-
-def _of_store(folder: Path) -> tuple[dict[str, str], str]:
-    store = Store.open(folder)
-    now = content_digest(
-        store.manifest,
-        store.size,
-        store.channels,
-        store.classes,
-        {name: str(facts["sha256"]) for name, facts in store.fields.items()},
-    )
-    facts = {"data": store.name, "manifest": f"{len(store.manifest):,} files", "digest": store.sha256}
-    return facts, "" if now == store.sha256 else f"the manifest was changed: its digest is {now} now"
-
-
-_FACTS = {"extract_features": _of_features, "pretrain": _of_model, "validate": _of_gate, "ingest": _of_store}

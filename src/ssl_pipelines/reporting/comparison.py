@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.reporting import comparison_figures as figures
@@ -15,11 +12,12 @@ from ssl_pipelines.reporting.captions import caption
 from ssl_pipelines.reporting.comparison_figures import RUN_COLORS
 from ssl_pipelines.reporting.config import MOST_RUNS
 from ssl_pipelines.reporting.diagnosis import MEASURES
-from ssl_pipelines.reporting.inputs import ROOMS, Scores
+from ssl_pipelines.reporting.inputs import ROOMS
 from ssl_pipelines.reporting.page import write_page
 from ssl_pipelines.reporting.paired import Difference, all_pairs, best
 from ssl_pipelines.reporting.pictures import read_png
-from ssl_pipelines.reporting.results import COLUMNS, PREFIX
+from ssl_pipelines.reporting.results import PREFIX
+from ssl_pipelines.reporting.standings import Run, percent, span, standings_of, tops_of
 from ssl_pipelines.reporting.tables import Table, plain
 from ssl_pipelines.reporting.theme import Figure
 
@@ -33,59 +31,14 @@ SHOWN = {
 }  # of the reports' figures
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run as a comparison sees it. `name` is its own on the page; `identity`: what -> which, for the foot of the page."""
-
-    name: str
-    method: str
-    dataset: str
-    digest: str  # of the data
-    parameters: Mapping[str, Any]  # flat
-    scores: Scores
-    curves: Mapping[str, pd.DataFrame]  # name -> columns step, value
-    pictures: Mapping[str, Path]
-    identity: Mapping[str, str]
-
-    @property
-    def says(self) -> str:
-        """What the name does not say: the method, the data, the images drawn."""
-        drawn = self.parameters.get("pretrain.images_seen")
-        what = f"on {self.dataset}" if self.method in self.name.split() else f"{self.method} on {self.dataset}"
-        return f"{what}, {drawn:,} images drawn" if isinstance(drawn, int) else what
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A run's line in a room's table; numbers in percent as text."""
-
-    index: int
-    best: bool
-    value: str
-    interval: str
-    gain: str
-    gain_interval: str
-    kind: str  # of the gain: "good", "bad" or "none"
-    baselines: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    title: str
-    baselines: Sequence[str]
-    standings: Sequence[Standing]
-    protocols: Sequence[tuple[str, str]]
-    note: str
-
-
 def compare(runs: Sequence[Run], seed: int, out: Path) -> dict[str, Any]:
     """Writes comparison.html and comparison.json into the existing empty folder `out`; returns what the latter holds."""
     assert 2 <= len(runs) <= MOST_RUNS, len(runs)
     pairs = {room: all_pairs(runs, room, seed) for room in ROOMS}
-    winners = {room: best(_tops(runs, room), pairs[room]) for room in ROOMS}
+    winners = {room: best(tops_of(runs, room), pairs[room]) for room in ROOMS}
     numbers = _numbers(runs, pairs, winners)
     write_json(out / "comparison.json", numbers)
-    rooms = [_room(room, runs, winners[room]) for room in ROOMS if _tops(runs, room)]
+    rooms = [standings_of(room, runs, winners[room]) for room in ROOMS if tops_of(runs, room)]
     common, own = parameters(runs)
     write_page(
         out / "comparison.html",
@@ -96,7 +49,7 @@ def compare(runs: Sequence[Run], seed: int, out: Path) -> dict[str, Any]:
         rooms=rooms,
         pairs=_pair_rows(runs, pairs),
         pair_rooms=[ROOMS[room] for room in ROOMS if pairs[room]],
-        standings=figures.standings(runs, _tops),
+        standings=figures.standings(runs, tops_of),
         curves=figures.curves(runs),
         parameters=common,
         own_parameters=own,
@@ -105,11 +58,6 @@ def compare(runs: Sequence[Run], seed: int, out: Path) -> dict[str, Any]:
         identity=_identity(runs),
     )
     return numbers
-
-
-def _tops(runs: Sequence[Run], room: str) -> dict[int, float]:
-    name = f"{PREFIX[room]}.top1"
-    return {index: run.scores.by_metric[name]["value"] for index, run in enumerate(runs) if name in run.scores.by_metric}
 
 
 def _numbers(
@@ -137,53 +85,22 @@ def _as_json(found: Difference | str) -> dict[str, Any]:
     return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "right_alone": list(found.alone)}
 
 
-def _room(room: str, runs: Sequence[Run], winner: int | None) -> Room:
-    prefix, tops = PREFIX[room], _tops(runs, room)
-    names = [name for name in COLUMNS if name != "top1" and any(f"{prefix}.{name}" in run.scores.by_metric for run in runs)]
-    standings = [_standing(prefix, index, runs[index], winner, names) for index in sorted(tops, key=lambda index: -tops[index])]
-    protocols = [(runs[index].name, str(runs[index].scores.by_metric[f"{prefix}.top1"].get("protocol") or "")) for index in tops]
-    return Room(ROOMS[room], [COLUMNS[name] for name in names], standings, protocols, _note(room, [runs[index] for index in tops]))
-
-
-def _standing(prefix: str, index: int, run: Run, winner: int | None, names: Sequence[str]) -> Standing:
-    found = run.scores.by_metric
-    top, gain = found[f"{prefix}.top1"], found.get(f"{prefix}.gain", {})
-    kind = "none" if gain.get("low") is None else "good" if gain["low"] > 0 else "bad" if gain["high"] < 0 else "none"
-    return Standing(
-        index,
-        index == winner,
-        _percent(top["value"]),
-        _span(top),
-        _percent(gain.get("value"), "+"),
-        _span(gain, "+"),
-        kind,
-        [_percent(found.get(f"{prefix}.{name}", {}).get("value")) for name in names],
-    )
-
-
-def _note(room: str, runs: Sequence[Run]) -> str:
-    """What the room's own parameters differ in: then a difference is not pretraining's alone."""
-    keys = sorted({key for run in runs for key in run.parameters if key.startswith(f"{room}.")})
-    differing = [key for key in keys if len({plain(run.parameters.get(key)) for run in runs}) > 1]
-    return f"The runs were judged by different protocols: {', '.join(differing)} differ." if differing else ""
-
-
 def _verdict(
     runs: Sequence[Run], pairs: Mapping[str, Mapping[tuple[int, int], Any]], winners: Mapping[str, int | None]
 ) -> tuple[str, str, str]:
     """(badge, its kind, sentence), by the linear probe, else the first room that judged two runs."""
-    room = next((room for room in ROOMS if len(_tops(runs, room)) > 1), None)
+    room = next((room for room in ROOMS if len(tops_of(runs, room)) > 1), None)
     if room is None:
         return "nothing to compare", "none", "No two of these runs were judged by the same room."
-    where, tops, winner = ROOMS[room].lower(), _tops(runs, room), winners[room]
+    where, tops, winner = ROOMS[room].lower(), tops_of(runs, room), winners[room]
     if winner is not None:
         second = max((index for index in tops if index != winner), key=lambda index: tops[index])
         found = _between(pairs[room], winner, second)
         assert not isinstance(found, str)
-        words = f"{_percent(found.value, '+')} points over {runs[second].name} (95% interval {_span(found)}), the next best"
+        words = f"{percent(found.value, '+')} points over {runs[second].name} (95% interval {span(found)}), the next best"
         return f"{runs[winner].name} is best", "good", f"By the {where}: {words}."
     first, second, *_ = sorted(tops, key=lambda index: -tops[index])
-    says = f"By the {where} {runs[first].name} has the highest number, {_percent(tops[first])}\u00a0%, but "
+    says = f"By the {where} {runs[first].name} has the highest number, {percent(tops[first])}\u00a0%, but "
     apart = [runs[index].name for index in tops if index != first and isinstance(_between(pairs[room], first, index), str)]
     if apart:
         return "no best run shown", "none", f"{says}it cannot be held against {', '.join(apart)}."
@@ -191,7 +108,7 @@ def _verdict(
     return (
         "no best run shown",
         "none",
-        f"{says}its difference from {runs[second].name} may be chance (95% interval {_span(found)} points).",
+        f"{says}its difference from {runs[second].name} may be chance (95% interval {span(found)} points).",
     )
 
 
@@ -213,8 +130,8 @@ def _cell(found: Difference | str | None) -> dict[str, str]:
         return {"value": "", "interval": found or "not judged by both", "kind": "absent", "alone": ""}
     alone = f"{found.alone[0]:,} and {found.alone[1]:,} of {found.n:,} images"
     return {
-        "value": _percent(found.value, "+"),
-        "interval": _span(found),
+        "value": percent(found.value, "+"),
+        "interval": span(found),
         "kind": ("none", "good", "bad")[found.sign],
         "alone": alone,
     }
@@ -273,12 +190,3 @@ def _picture(run: Run, name: str, says: str) -> Figure | None:
 def _identity(runs: Sequence[Run]) -> Table:
     keys = list(dict.fromkeys(key for run in runs for key in run.identity))
     return Table(["", *(run.name for run in runs)], [(key, *(run.identity.get(key, "–") for run in runs)) for key in keys])
-
-
-def _percent(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{100 * value:{sign}.1f}"
-
-
-def _span(row: Any, sign: str = "") -> str:
-    low, high = (row.low, row.high) if isinstance(row, Difference) else (row.get("low"), row.get("high"))
-    return "" if low is None or high is None else f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
