@@ -108,7 +108,7 @@ def test_output_stride_keeps_the_resolution_of_later_stages(stride, side):
 
 
 def test_a_map_that_is_too_coarse_is_refused(photos):
-    config = small_config("pix_contrast", backbone={"name": "resnet_small", "width": 0.25})
+    config = small_config("pix_contrast", backbone={"name": "resnet_small", "width": 0.25, "output_stride": 16})
     with pytest.raises(InputError, match="needs a map of 4x4 or more, views of 32 px leave 2x2"):
         small_method(config, Store.open(photos))
     for block in ({"sharpness": 1.0}, {"form": "propagation", "temperature": 0.2}):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ssl_pipelines.training.events import Events, read_events
-from ssl_pipelines.training.pictures import SCALE_TO, save_pictures
+from ssl_pipelines.training.pictures import GAP, SCALE_TO, save_pictures
 
 
 class Painter(torch.nn.Module):
@@ -28,7 +28,8 @@ def test_an_image_has_a_row_also_in_small_batches(tmp_path, batch):
     save_pictures(SimpleNamespace(method=Painter(), feed=feed), tmp_path, events, 7)  # type: ignore[arg-type]
     events.close()
     assert list(read_events(tmp_path / "events.jsonl")) == [{"step": 7, "name": "columns", "picture": "pictures/columns.png"}]
-    found, tile = np.asarray(Image.open(tmp_path / "pictures" / "columns.png")), SCALE_TO + 4
-    assert found.shape == (min(8, batch) * tile, 3 * tile)
+    found = np.asarray(Image.open(tmp_path / "pictures" / "columns.png"))
+    tile, wide = SCALE_TO + 4, SCALE_TO + 2 * GAP
+    assert found.shape == (min(8, batch) * tile, 3 * wide)
     for row in range(min(8, batch)):
-        assert found[row * tile + 10, 10::tile].tolist() == [0, 102, 255]
+        assert found[row * tile + 10, 10::wide].tolist() == [0, 102, 255]
