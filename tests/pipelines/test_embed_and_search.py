@@ -14,6 +14,7 @@ from PIL import Image
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.decode import decode
+from ssl_pipelines.orchestration.tracking import default_store
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views import plain_view
 
@@ -39,10 +40,12 @@ def made(project, pattern):
 
 def register(project):
     """The trained model as encoder@champion; its run."""
-    client = MlflowClient(tracking_uri=f"sqlite:///{project.root}/mlflow.db")
+    store = f"sqlite:///{project.root}/mlflow.db"
+    client = MlflowClient(tracking_uri=store)
     run = json.loads((project.root / "data/06_models/provenance.json").read_text())["mlflow_run_id"]
     client.create_registered_model("encoder")
-    version = client.create_model_version("encoder", client.get_run(run).data.tags["model_uri"], run_id=run).version
+    with default_store(store):
+        version = client.create_model_version("encoder", client.get_run(run).data.tags["model_uri"], run_id=run).version
     client.set_registered_model_alias("encoder", "champion", version)
     return run
 

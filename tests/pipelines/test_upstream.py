@@ -8,6 +8,8 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
+from ssl_pipelines.orchestration.tracking import default_store
+
 STUDENT = "method=clusterfit,methods.clusterfit.num_clusters=5,pretrain.upstream.teacher="
 
 
@@ -34,7 +36,8 @@ def test_a_run_id_an_alias_and_a_folder_name_the_same_teacher(finished):
     # The same weights under other names: nothing to do.
     client(finished).create_registered_model("encoder")
     uri = client(finished).get_run(teacher).data.tags["model_uri"]
-    version = client(finished).create_model_version("encoder", uri, run_id=teacher).version
+    with default_store(f"sqlite:///{finished.root}/mlflow.db"):
+        version = client(finished).create_model_version("encoder", uri, run_id=teacher).version
     client(finished).set_registered_model_alias("encoder", "champion", version)
     for name in ("models:/encoder@champion", f"models:/encoder/{version}", uri, "teacher"):
         finished.run("--pipeline=pretrain", params=STUDENT + name)

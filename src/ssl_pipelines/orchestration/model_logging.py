@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.provenance import versions
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking import Tracker, default_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +43,7 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
         package = Path(__file__).resolve().parents[1]
         copied = Path(room) / package.name  # without caches: what is logged is source
         shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        mlflow.set_tracking_uri(tracker.uri)
-        with mlflow.start_run(run_id=tracker.run_id):
+        with default_store(tracker.uri), mlflow.start_run(run_id=tracker.run_id):
             info = mlflow.pyfunc.log_model(
                 name="encoder",
                 python_model=str(copied / "orchestration" / "served_encoder.py"),

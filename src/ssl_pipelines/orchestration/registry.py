@@ -16,7 +16,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.contest import METRIC
 from ssl_pipelines.orchestration.paths import home_root
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking import Tracker, default_store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -77,9 +77,10 @@ class Registry:
             about = "Encoders of ssl_pipelines; @champion is the one to use, @previous the one before it."
             self.tracker.client.create_registered_model(self.name, {OURS: "ssl_pipelines"}, about)
         logged = uri.removeprefix("models:/") if uri.startswith("models:/m-") else None
-        return self.tracker.client.create_model_version(
-            self.name, uri, run_id=run_id, tags=dict(tags), description=description, model_id=logged
-        )
+        with default_store(self.tracker.uri):
+            return self.tracker.client.create_model_version(
+                self.name, uri, run_id=run_id, tags=dict(tags), description=description, model_id=logged
+            )
 
     def tag(self, number: str, tags: Mapping[str, Any]) -> None:
         for key, value in tags.items():

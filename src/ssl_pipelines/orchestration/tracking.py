@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 EXPERIMENT = "ssl_pipelines"
 PARAMS_A_BATCH, LONGEST = 100, 6000
 SCORES = ("linear.top1", "knn.top1", "finetune.top1")
+
+
+@contextlib.contextmanager
+def default_store(uri: str) -> Iterator[None]:
+    """MLflow's own setting, for what takes no URI: a registered version's logged model is looked for there, whatever the client's is.
+
+    It is an environment variable, which the next command of this process would find: so it is put back."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
 class Tracker:
