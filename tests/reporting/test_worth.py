@@ -11,7 +11,7 @@ ONE, TEN, ALL = Setting("1pct", "1 %", 100), Setting("10pct", "10 %", 1000), Set
 
 def rows(setting, ours, half=0.02, **baselines):
     """Scores of one setting: the linear probe, its baselines by name, and the gains over them."""
-    made = {f"few_labels.{setting.key}.linear.top1": {"value": ours}}
+    made = {f"few_labels.{setting.key}.linear.top1": {"value": ours}, f"few_labels.{setting.key}.finetune.top1": {"value": 0.1}}
     for name, value in baselines.items():
         head = "finetune" if name == "from_scratch" else "linear"
         gain = ours - value
@@ -21,7 +21,7 @@ def rows(setting, ours, half=0.02, **baselines):
 
 
 def test_gain_over_the_best_without_and_as_how_many_labels():
-    scores = rows(ONE, 0.50, random_init=0.30, raw_pixels=0.40) | rows(
+    scores = rows(ONE, 0.50, random_init=0.30, raw_pixels=0.40, from_scratch=0.2) | rows(
         TEN, 0.70, random_init=0.55, raw_pixels=0.50, from_scratch=0.60
     )
     scores |= rows(ALL, 0.80, random_init=0.70, from_scratch=0.90)
@@ -32,14 +32,24 @@ def test_gain_over_the_best_without_and_as_how_many_labels():
     assert some.times == ("about", pytest.approx(10 ** (1 / 3)))
     assert every.times is None
     assert few.sentence() == (
-        "With 1 % of the labels (100), pretraining is worth +10.0 points [+8.0, +12.0] over the best without it, raw pixels: "
+        "With 1 % of the labels (100), pretraining (a linear probe) is worth +10.0 points [+8.0, +12.0] over the best without it, raw pixels: "
         "as good as labelling about 3 times as many images."
     )
     assert "about 2.2 times" in some.sentence()
     assert every.sentence() == (
-        "With 100 % of the labels (10,000), it is not worth it: training from scratch is better by 10.0 points [8.0, 12.0]."
+        "With 100 % of the labels (10,000), pretraining (a linear probe) is not worth it: training from scratch is better by "
+        "10.0 points [8.0, 12.0]."
     )
     assert verdict([few, some, every]) == ("worth it up to 1,000 labels", "good")
+
+
+def test_the_better_of_probe_and_fine_tuning_where_all_was_tried():
+    scores = rows(TEN, 0.6, raw_pixels=0.5, from_scratch=0.55) | rows(ONE, 0.9, raw_pixels=0.1)
+    scores["few_labels.10pct.finetune.top1"] = {"value": 0.8}
+    scores["few_labels.10pct.finetune.gain_over_from_scratch"] = {"value": 0.25, "low": 0.2, "high": 0.3}
+    [one] = worth(scores, [ONE, TEN])  # at 1 % nobody knows what training from scratch would have given
+    assert (one.setting, one.head, one.gain) == (TEN, "finetune", 0.25)
+    assert one.sentence().startswith("With 10 % of the labels (1,000), pretraining (fine-tuned) is worth +25.0 points")
 
 
 def test_beyond_what_was_measured():
@@ -58,7 +68,8 @@ def test_nothing_is_claimed_where_nothing_is_shown():
     assert [one.kind for one in found] == ["none", "none"]
     assert verdict(found) == ("no gain shown", "none")
     assert found[0].sentence() == (
-        "With 1 % of the labels (100), no gain is shown over the same network at random initialization: +1.0 points [-1.0, +3.0]."
+        "With 1 % of the labels (100), pretraining (a linear probe) shows no gain over the same network at random "
+        "initialization: +1.0 points [-1.0, +3.0]."
     )
     assert verdict([]) == ("no gain shown", "none")
     assert worth({}, [ONE]) == []
