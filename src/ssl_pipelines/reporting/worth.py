@@ -59,13 +59,15 @@ class Worth:
         return f"{ours} shows no gain over {name}: {points:+.1f} points {span}."
 
 
-def worth(scores: Mapping[str, Row], settings: Sequence[Setting]) -> list[Worth]:
+def worth(scores: Mapping[str, Row], settings: Sequence[Setting], images_seen: float) -> list[Worth]:
     """By number of labels. `scores`: metric -> score. Where training from scratch was tried at some settings, those alone are compared:
-    elsewhere the best without pretraining is not known."""
+    elsewhere the best without pretraining is not known. Nor is it how many labels would do, where fresh weights drew too few images
+    (`images_seen`) to make use of them: such points are no part of the curve."""
     of = {setting: found for setting in settings if (found := _without(scores, setting))}
     tried = {setting: found for setting, found in of.items() if "from_scratch" in found} or of
     best = {setting: max(found.items(), key=lambda item: item[1]) for setting, found in tried.items()}
-    curve = sorted((setting.labels, value) for setting, (_, value) in best.items())
+    used = {one for one, (name, _) in best.items() if name != "from_scratch" or images_seen / one.labels >= FEW_PASSES}
+    curve = sorted((setting.labels, best[setting][1]) for setting in used)
     made = []
     for setting, (name, value) in sorted(best.items(), key=lambda item: item[0].labels):
         ours = {head: row for head in WITH if (row := scores.get(f"few_labels.{setting.key}.{head}.top1")) is not None}
