@@ -81,6 +81,11 @@ def test_scores_have_draws_baselines_and_intervals_and_repeat(inputs, tmp_path):
     whole = scores["few_labels.100pct.finetune.from_scratch_top1"]
     assert "32 images drawn" not in whole.protocol  # two steps of all 30
     assert "60 images drawn (2 steps of 30)" in whole.protocol
+    tuned = scores["few_labels.100pct.finetune.gain_over_raw_pixels"]
+    assert "minus few_labels.100pct.linear.raw_pixels_top1" in tuned.protocol
+    assert tuned.value == pytest.approx(
+        scores["few_labels.100pct.finetune.top1"].value - scores["few_labels.100pct.linear.raw_pixels_top1"].value
+    )
     assert "few_labels.2shot.finetune.top1" not in scores, "fine-tuning is at fractions"
     assert len(json.loads((tmp_path / "one" / "few_labels.json").read_text())) == len(scores)
 

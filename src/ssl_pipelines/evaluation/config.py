@@ -81,6 +81,7 @@ class FewFinetune(FinetuneRecipe):
     draws: int = Field(default=3, ge=0, le=1000)  # of those below, the first; 0: no fine-tuning
     at: Literal["fractions", "all"] = "fractions"  # all: at shots too
     images_seen: int = Field(default=4000, ge=1)  # images drawn, by each network of each draw
+    batch_size: int = Field(default=32, ge=2, le=65536)  # small, so that few images drawn are steps enough for fresh weights
 
 
 class FewLabelsConfig(Config):

@@ -19,10 +19,15 @@ from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.evaluation.stored import RANDOM_INIT, RAW_PIXELS, TRAINED
 
 IMAGENET, SCRATCH = "timm", "from_scratch"
-AGAINST = {
-    "linear": (RANDOM_INIT, RAW_PIXELS, SCRATCH, IMAGENET),
-    "prototype": (RANDOM_INIT, RAW_PIXELS, IMAGENET),
-    "finetune": (SCRATCH,),
+WITHOUT = {
+    RANDOM_INIT: "linear",
+    RAW_PIXELS: "linear",
+    SCRATCH: "finetune",
+}  # what one would do otherwise -> the head that judges it
+AGAINST = {  # head -> baseline -> the head that judges the baseline
+    "linear": WITHOUT | {IMAGENET: "linear"},
+    "prototype": dict.fromkeys((RANDOM_INIT, RAW_PIXELS, IMAGENET), "prototype"),
+    "finetune": WITHOUT,
 }
 Key = tuple[str, str, str]  # setting, head, source
 
@@ -59,8 +64,8 @@ def scores_of(
             name = f"few_labels.{one.setting.key}.{head}"
             beside = {
                 other: (key, answers.correct(key, labels))
-                for other in baselines
-                if (key := (one.setting.key, "finetune" if other == SCRATCH else head, other)) in answers.predictions
+                for other, judge in baselines.items()
+                if (key := (one.setting.key, judge, other)) in answers.predictions
             }
             own = {TRAINED: ((one.setting.key, head, TRAINED), ours)} | {k: v for k, v in beside.items() if v[0][1] == head}
             for source, (key, correct) in own.items():

@@ -41,7 +41,7 @@ def write_few_labels_page(folder: Path, store: Path, model: Path) -> None:
     scores = {row["metric"]: row for row in read_json(folder / "few_labels.json")}
     draws, notes = pd.read_parquet(folder / "few_labels.draws.parquet"), read_json(folder / "few_labels.notes.json")
     settings = [Setting(*row) for row in draws[["setting", "words", "labels"]].drop_duplicates().itertuples(index=False)]
-    found, data, trained = worth(scores, settings), Store.open(store), Model(model)
+    found, data, trained = worth(scores, settings, notes["images_seen"]), Store.open(store), Model(model)
     words, kind = verdict(found)
     tuned = fine_tuning(scores, settings)
     shown = [head for head in HEADS if any(f".{head}." in metric for metric in scores)]

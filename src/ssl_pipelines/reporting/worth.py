@@ -13,6 +13,7 @@ WITHOUT = {  # what one would do otherwise -> the head that it is judged by
     "raw_pixels": ("linear", "raw pixels"),
     "from_scratch": ("finetune", "training from scratch"),
 }
+WITH = {"linear": "a linear probe", "finetune": "fine-tuned"}
 FEW_PASSES = 20  # below this the baseline that is trained from scratch is not what it could be
 
 
@@ -32,12 +33,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """The linear probe against the best without pretraining, at one number of labels. The gain is a share of the test images."""
+    """The best with pretraining against the best without, at one number of labels. The gain is a share of the test images."""
 
     setting: Setting
-    value: float
+    head: str  # of WITH
     best: str  # of WITHOUT
-    best_value: float
     gain: float
     low: float
     high: float
@@ -48,34 +48,36 @@ class Worth:
         return "good" if self.low > 0 else "bad" if self.high < 0 else "none"
 
     def sentence(self) -> str:
-        name, span = WITHOUT[self.best][1], f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        ours, name, points = f"{self.setting.said}, pretraining ({WITH[self.head]})", WITHOUT[self.best][1], 100 * self.gain
+        span = f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         if self.kind == "good":
             as_many = "" if self.times is None else f": as good as labelling {self.times[0]} {_times(self.times[1])} as many images"
-            return f"{self.setting.said}, pretraining is worth {100 * self.gain:+.1f} points {span} over the best without it, {name}{as_many}."
+            return f"{ours} is worth {points:+.1f} points {span} over the best without it, {name}{as_many}."
         if self.kind == "bad":
             turned = f"[{-100 * self.high:.1f}, {-100 * self.low:.1f}]"
-            return f"{self.setting.said}, it is not worth it: {name} is better by {-100 * self.gain:.1f} points {turned}."
-        return f"{self.setting.said}, no gain is shown over {name}: {100 * self.gain:+.1f} points {span}."
+            return f"{ours} is not worth it: {name} is better by {-points:.1f} points {turned}."
+        return f"{ours} shows no gain over {name}: {points:+.1f} points {span}."
 
 
-def worth(scores: Mapping[str, Row], settings: Sequence[Setting]) -> list[Worth]:
-    """By number of labels. `scores`: metric -> score. Settings without a linear probe and a baseline are left out."""
-    best = {setting.key: found for setting in settings if (found := _best(scores, setting)) is not None}
-    curve = sorted((setting.labels, best[setting.key][1]) for setting in settings if setting.key in best)
+def worth(scores: Mapping[str, Row], settings: Sequence[Setting], images_seen: float) -> list[Worth]:
+    """By number of labels. `scores`: metric -> score. Where training from scratch was tried at some settings, those alone are compared:
+    elsewhere the best without pretraining is not known. Nor is it how many labels would do, where fresh weights drew too few images
+    (`images_seen`) to make use of them: such points are no part of the curve."""
+    of = {setting: found for setting in settings if (found := _without(scores, setting))}
+    tried = {setting: found for setting, found in of.items() if "from_scratch" in found} or of
+    best = {setting: max(found.items(), key=lambda item: item[1]) for setting, found in tried.items()}
+    used = {one for one, (name, _) in best.items() if name != "from_scratch" or images_seen / one.labels >= FEW_PASSES}
+    curve = sorted((setting.labels, best[setting][1]) for setting in used)
     made = []
-    for setting in sorted(settings, key=lambda one: one.labels):
-        ours = scores.get(f"few_labels.{setting.key}.linear.top1")
-        if setting.key not in best or ours is None:
+    for setting, (name, value) in sorted(best.items(), key=lambda item: item[0].labels):
+        ours = {head: row for head in WITH if (row := scores.get(f"few_labels.{setting.key}.{head}.top1")) is not None}
+        if not ours:
             continue
-        name, value = best[setting.key]
-        gain = scores[f"few_labels.{setting.key}.linear.gain_over_{name}"]
+        head = max(ours, key=lambda one: ours[one]["value"])
+        gain = scores[f"few_labels.{setting.key}.{head}.gain_over_{name}"]
         # Ours as it stands on the draws that both have learnt from, so that gain and curve speak of one difference.
-        level = value + gain["value"]
-        made.append(
-            Worth(
-                setting, ours["value"], name, value, gain["value"], gain["low"], gain["high"], as_many(curve, setting.labels, level)
-            )
-        )
+        times = as_many(curve, setting.labels, value + gain["value"])
+        made.append(Worth(setting, head, name, gain["value"], gain["low"], gain["high"], times))
     return made
 
 
@@ -135,14 +137,9 @@ def caveats(settings: Sequence[Setting], images_seen: int, scratch: bool) -> lis
     ]
 
 
-def _best(scores: Mapping[str, Row], setting: Setting) -> tuple[str, float] | None:
-    found = {
-        name: scores[metric]["value"]
-        for name, (head, _) in WITHOUT.items()
-        if (metric := f"few_labels.{setting.key}.{head}.{name}_top1") in scores
-        and f"few_labels.{setting.key}.linear.gain_over_{name}" in scores
-    }
-    return max(found.items(), key=lambda item: item[1]) if found else None
+def _without(scores: Mapping[str, Row], setting: Setting) -> dict[str, float]:
+    metrics = {name: f"few_labels.{setting.key}.{head}.{name}_top1" for name, (head, _) in WITHOUT.items()}
+    return {name: scores[metric]["value"] for name, metric in metrics.items() if metric in scores}
 
 
 def _times(factor: float) -> str:
