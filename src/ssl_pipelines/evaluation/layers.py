@@ -11,6 +11,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.evaluation.config import FinetuneRecipe
 from ssl_pipelines.methods.base import ParamGroup
 from ssl_pipelines.methods.classifier import Classifier
+from ssl_pipelines.networks.depths import depths
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.training.optim import Some
 
@@ -21,7 +22,7 @@ def layers_of(network: Classifier) -> tuple[dict[str, int], int]:
     for module in network.method.modules():  # an encoder within an encoder comes later, and knows better
         if isinstance(module, Encoder):
             params = dict(module.named_parameters())
-            depth |= {id(params[name]): k for name, k in module.depths().items()}
+            depth |= {id(params[name]): k for name, k in depths(module).items()}
     reached = {name: p for name, p in network.named_parameters() if p.requires_grad}
     stages = max((depth.get(id(p), 0) for p in reached.values()), default=0)
     return {name: depth.get(id(p), stages + 1) for name, p in reached.items()}, stages

@@ -52,8 +52,6 @@ class ConvViT(Encoder):
 
     The representation is the mean of the last block's tokens, normed without parameters: what the authors put a classifier on."""
 
-    stage_modules = ("local", "embed", "blocks")
-
     def __init__(self, vit: ViT, strides: Sequence[int], depth: int, kernel: int):
         super().__init__(vit.in_channels, vit.dim)
         self.mean.copy_(vit.mean)

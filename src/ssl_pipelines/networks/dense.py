@@ -15,7 +15,6 @@ class DenseEncoder(Encoder):
 
     Hinton & Salakhutdinov, Science 2006, in ReLUs and without layerwise pretraining."""
 
-    stage_modules = ("layers",)
     pooling = "none"
 
     def __init__(self, in_channels: int, image_size: int, dims: Sequence[int]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +11,8 @@ from torch import Tensor, nn
 
 class Encoder(nn.Module, ABC):
     """images (B, C, H, W) in [0, 1] -> (B, D). The data set's channel statistics are buffers, so weights travel with them.
-
     Shapes are read by `x.shape[0]`: `len(x)` would tie an exported graph to the batch that it was made with."""
 
-    stage_modules: ClassVar[tuple[str, ...]] = ()  # its stages, or blocks, shallow to deep; each entry of a list is one
     dim: int
     in_channels: int
     pooling: str = "average"
@@ -40,16 +37,6 @@ class Encoder(nn.Module, ABC):
     def check_sizes(self, sizes: Iterable[int | None]) -> None:
         """Raises InputError for a view size in px that it cannot take beside its own."""
 
-    def depths(self) -> dict[str, int]:
-        """parameter -> 0 in the stem, 1, 2, ... in the stages, shallow to deep. The last norm belongs to the head that is to come, and
-        is left out; empty where the encoder is not cut into stages."""
-        parts = [self.get_submodule(name) for name in self.stage_modules]
-        stages = [stage for part in parts for stage in (part if isinstance(part, nn.ModuleList) else [part])]
-        if not stages:
-            return {}
-        depth = {id(p): k for k, stage in enumerate(stages, start=1) for p in stage.parameters()}
-        return {name: depth.get(id(p), 0) for name, p in self.named_parameters() if not is_last_norm(name)}
-
     @abstractmethod
     def map(self, images: Tensor) -> Tensor:
         """-> (B, D, h, w), the last feature map."""
@@ -68,8 +55,3 @@ class Encoder(nn.Module, ABC):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.map(images).mean((2, 3))
-
-
-def is_last_norm(name: str) -> bool:
-    """Whether a parameter of an encoder belongs to the norm that stands behind its last stage."""
-    return name.startswith(("norm.", "norms.", "fc_norm.", "head."))

@@ -55,7 +55,6 @@ class ImageGPT(Encoder):
     """Images are sequences of the nearest colors of `palette`, row after row. Causal (place i is given those before it, a learnt start
     first) or not (what is masked is given as zeros). h^l is what enters block l, h^depth what leaves the last one."""
 
-    stage_modules = ("blocks",)
     palette: Tensor  # (K, C) in [-1, 1]
     learnt: Tensor  # () bool: the palette is that of images, no gray ramp
 

@@ -19,7 +19,6 @@ class MaskedMLP(Encoder):
     [least m of the layer below, D - 1] (equations 12 to 14 and section 4.2). Mask sets are drawn once, with the weights.
     What is evaluated is a hidden layer, averaged over the first `feature_masks` mask sets."""
 
-    stage_modules = ("hidden_layers",)
     orders: Tensor  # (M, D) int64
     known: Tensor  # (M, depth, units) int64
 

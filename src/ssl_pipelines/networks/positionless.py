@@ -18,7 +18,6 @@ class PositionlessViT(Encoder):
     With a context, keys and values of every block are those of its patches alone: they see each other, the rest see them and not
     even themselves. Zhai et al. 2022, arXiv:2207.07611, section 3."""
 
-    stage_modules = ("blocks",)
     blocks: nn.ModuleList
 
     def __init__(self, vit: ViT):

@@ -25,8 +25,6 @@ class ResNet(Encoder):
 
     With norm="none" each of L residual branches ends in a scale of 1 / sqrt(L) at first, so that depth does not blow up the sum."""
 
-    stage_modules = ("layers",)
-
     def __init__(
         self,
         name: str,

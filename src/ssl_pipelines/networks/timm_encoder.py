@@ -7,11 +7,10 @@ from typing import Any
 
 import timm
 from timm.layers import BatchNormAct2d, PatchEmbed
-from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.networks.encoder import Encoder, is_last_norm
+from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.norm import BatchNorm
 
 
@@ -73,12 +72,6 @@ class TimmEncoder(Encoder):
                     f"backbone.name={self.name!r} takes views of {only} px alone, and here are some of {size}; "
                     "allowed: a ResNet, one of our ViTs, or views of one size"
                 )
-
-    def depths(self) -> dict[str, int]:
-        if not hasattr(self.model, "group_matcher"):
-            return {}
-        found: dict[str, int] = group_parameters(self.model, self.model.group_matcher(coarse=True), reverse=True)
-        return {f"model.{name}": depth for name, depth in found.items() if not is_last_norm(name)}
 
     def map(self, images: Tensor) -> Tensor:
         x = self.model.forward_features(self.normalize(images))

@@ -20,8 +20,6 @@ class UnpaddedNet(Encoder):
     Differs: larger images begin with a wider stride (3 s x 3 s every s px, s = side / 32), others end in a last kernel that covers
     what is left, so that `fine` is about 7 and the last map is one place at any size from 24 px."""
 
-    stage_modules = ("to_fine", "to_coarse", "to_top")
-
     def __init__(self, in_channels: int, width: int, top: int, depth: int, image_size: int):
         super().__init__(in_channels, top)
         s = max(1, round(image_size / 32))

@@ -20,8 +20,6 @@ class ViT(Encoder):
 
     `pooling` is "cls" (the class token) or "average" (mean of the patch tokens), both after the last norm."""
 
-    stage_modules = ("blocks",)
-
     def __init__(self, in_channels: int, dim: int, depth: int, heads: int, patch_size: int, *, drop_path: float = 0.0):
         super().__init__(in_channels, dim)
         self.patch_size = patch_size
