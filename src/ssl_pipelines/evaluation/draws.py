@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import FewLabelsConfig
-from ssl_pipelines.evaluation.frame import Ids, some_of_each
+from ssl_pipelines.evaluation.frame import Ids, of_each, some_of_each
 
 LEAST_DRAWS = 3
 
@@ -28,8 +28,9 @@ class Setting:
         """Ascending ids out of `pool`, whose labels these are."""
         if self.fraction is not None:
             return pool[some_of_each(labels, rng, self.fraction)]
-        rows = [rng.permutation(np.flatnonzero(labels == label))[: self.shots] for label in np.unique(labels)]
-        return np.sort(pool[np.concatenate(rows)])
+        shots = self.shots
+        assert shots is not None
+        return np.sort(pool[of_each(labels, rng, lambda count: shots)])
 
     def why_not(self, labels: NDArray, names: Sequence[str]) -> str | None:
         """One line why these labels do not allow it, or None."""

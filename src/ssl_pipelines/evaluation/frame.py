@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,8 +87,13 @@ def folds(labels: NDArray, rng: np.random.Generator, most: int) -> NDArray[np.in
 
 def some_of_each(labels: NDArray, rng: np.random.Generator, fraction: float) -> NDArray[np.int64]:
     """Ascending places of `fraction` of every class, at least one."""
+    return of_each(labels, rng, lambda count: max(1, round(fraction * count)))
+
+
+def of_each(labels: NDArray, rng: np.random.Generator, wanted: Callable[[int], int]) -> NDArray[np.int64]:
+    """Ascending places of some of every class: `wanted` of its size."""
     kept = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in kept]))
+    return np.sort(np.concatenate([rows[: wanted(len(rows))] for rows in kept]))
 
 
 def _labeled(store: Store, split: str) -> Ids:
