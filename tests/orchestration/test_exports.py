@@ -7,7 +7,6 @@ import re
 import shutil
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 import torch
@@ -18,8 +17,6 @@ from ssl_pipelines.evaluation.export import formats
 from ssl_pipelines.orchestration.exports import make_export
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.promotion import promote
-from ssl_pipelines.orchestration.session import Session, begin
-from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views.plain import plain_view
 
@@ -28,17 +25,6 @@ from .test_promotion import model_of
 
 def parameters(**blocks) -> Parameters:
     return Parameters.of({"pretrain": {"images_seen": 128}, **blocks})
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    begin(Session(tracker=Tracker("kedro run --pipeline=export", "abc123")))
-    yield tmp_path
-    mlflow.set_tracking_uri(None)
-    begin(Session())
 
 
 @pytest.fixture

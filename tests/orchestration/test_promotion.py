@@ -34,17 +34,6 @@ PROTOCOL = (
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    begin(Session(tracker=Tracker("kedro run --pipeline=promote", "abc123")))
-    yield tmp_path
-    mlflow.set_tracking_uri(None)
-    begin(Session())
-
-
-@pytest.fixture
 def made(home, digits):
     """made(seed, right, values=9): a model folder of that seed, and its answers: `right` of 400 are correct, the first ones."""
 
