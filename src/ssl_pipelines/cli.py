@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+from ssl_pipelines.command_errors import errors_in_one_line
+
 if TYPE_CHECKING:
     from ssl_pipelines.orchestration.tracking import Tracker
-
-LOG_FILE = "logs/ssl_pipelines.log"
-log = logging.getLogger("ssl_pipelines")
 
 
 @click.group(name="ssl_pipelines")
@@ -35,7 +29,7 @@ def _run(**options: Any) -> Any:
     # Kedro calls the option --pipelines and warns of --pipeline; both mean the same here.
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
-    with _errors_in_one_line():
+    with errors_in_one_line():
         _check_names(options)
         result = kedro_run.callback(**options)  # type: ignore[misc]
         unmet = current().unmet()
@@ -43,47 +37,6 @@ def _run(**options: Any) -> Any:
             raise InputError(unmet)
         _closing_words()
     return result
-
-
-@contextlib.contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end alike; what fails is one line and an exit code, and its traceback stands in the log file."""
-    former = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        _finish("KILLED")
-        raise _Quiet("interrupted; the same command goes on from the last checkpoint", 130) from None
-    except click.ClickException:
-        raise
-    except Exception as error:
-        _finish("FAILED")
-        _to_log_file(error)
-        if os.environ.get("SSL_PIPELINES_DEBUG"):
-            raise
-        raise _Quiet(_one_line(error), 1) from None
-    finally:
-        signal.signal(signal.SIGTERM, former)
-
-
-class _Quiet(click.ClickException):
-    """One line on the screen and an exit code."""
-
-    def __init__(self, message: str, exit_code: int):
-        super().__init__(message)
-        setattr(self, "exit_code", exit_code)  # noqa: B010, a class variable in click
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _finish(status: str) -> None:
-    from ssl_pipelines.orchestration.session import current
-
-    tracker = current().tracker
-    if tracker is not None:
-        tracker.finish(status)
 
 
 def _check_names(options: dict[str, Any]) -> None:
@@ -97,36 +50,6 @@ def _check_names(options: dict[str, Any]) -> None:
     environment, root = options.get("env") or os.environ.get("KEDRO_ENV"), project_root()
     if environment and not options.get("conf_source") and not (root / "conf" / environment).is_dir():
         raise unknown("env", environment, [path.name for path in (root / "conf").iterdir() if path.is_dir()])
-
-
-def _one_line(error: BaseException) -> str:
-    """What the user can mend is said as it is; a fault of ours says where the traceback is."""
-    from ssl_pipelines.artifacts import InputError
-
-    causes = [error]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    mendable = next((cause for cause in causes if isinstance(cause, InputError)), None)
-    if mendable is not None:
-        return str(mendable)
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    if isinstance(error, OSError):
-        return text
-    return f"{text[:300]} (a fault of ssl_pipelines, or of what it stands on; the traceback is in {LOG_FILE})"
-
-
-def _to_log_file(error: BaseException) -> None:
-    from ssl_pipelines.orchestration.paths import project_root
-
-    path = project_root() / LOG_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    record = logging.LogRecord(
-        "ssl_pipelines", logging.ERROR, __file__, 0, "the run ended with an error", None, (type(error), error, error.__traceback__)
-    )
-    handler.emit(record)
-    handler.close()
 
 
 def _closing_words() -> None:
@@ -200,7 +123,7 @@ def models(name: str | None, as_json: bool) -> None:
     """List the registered versions: who is champion, by which score, and what became of the others."""
     from ssl_pipelines.orchestration.registry import registered_names, rows_of
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         tracker = _tracker()
         names = [name] if name else registered_names(tracker)
         rows = [row for one in names for row in rows_of(tracker, one)]
@@ -213,7 +136,7 @@ def rollback(name: str | None) -> None:
     """Withdraw the champion: the one before it is @champion again. A second rollback goes one step further back."""
     from ssl_pipelines.orchestration.registry import Registry, the_name
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         tracker = _tracker()
         registry = Registry(tracker, the_name(tracker, name))
         with registry.alone():
@@ -255,7 +178,7 @@ def leaderboard(
     place, docs, budget = project_root() / work, project_root() / "docs", BUDGETS[budget_name]
     if images_seen is not None:
         budget, docs = budget.drawing(images_seen), place / f"trial-{images_seen}"
-    with _errors_in_one_line():
+    with errors_in_one_line():
         if page_only:
             rows = board.write_page(docs, budget)
         else:
@@ -287,7 +210,7 @@ def trace(metric: str, run_id: str | None, as_json: bool) -> None:
     from ssl_pipelines.orchestration.trace_tree import print_trace
     from ssl_pipelines.orchestration.tracking import Tracker
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         found = walk(metric, project_root(), Tracker("kedro trace", git_commit()), run_id)
         if as_json:
             click.echo(json.dumps(in_json(found), indent=2, ensure_ascii=False))

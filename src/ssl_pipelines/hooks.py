@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -15,6 +16,7 @@ class ProjectHooks:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
         from ssl_pipelines.orchestration.parameters import Parameters
         from ssl_pipelines.orchestration.provenance import git_commit
+        from ssl_pipelines.orchestration.rooms import ROOMS
         from ssl_pipelines.orchestration.session import Session, begin
         from ssl_pipelines.orchestration.tracking import Tracker
 
@@ -23,10 +25,9 @@ class ProjectHooks:
         parameters = Parameters.of(catalog.load("parameters"))
         tracker = Tracker(command, git_commit())
         begin(Session(asked, command, parameters, tracker))
-        if "transfer_eval" in asked:  # its data is looked for before hours of training, not after
-            from ssl_pipelines.orchestration.transfer import check_transfer
-
-            check_transfer(parameters, tracker)
+        for check in (ROOMS[name].check for name in asked if name in ROOMS):
+            if check:  # before hours of training, not after
+                resolve_name(check)(parameters, tracker)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ssl_pipelines.artifacts.errors import InputError, unknown
+
+
+def _several(value: Any) -> Any:
+    return value if value is None or isinstance(value, list | tuple | set | frozenset | dict) else (value,)
+
+
+# In Annotated[tuple[T, ...], ONE_OR_SEVERAL]: one value may stand without brackets.
+ONE_OR_SEVERAL = BeforeValidator(_several)
 
 
 class Config(BaseModel):

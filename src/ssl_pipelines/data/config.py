@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ssl_pipelines.artifacts.config import Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
@@ -32,7 +32,9 @@ class DatasetConfig(Config):
     channels: Literal["auto"] | int = "auto"
     splits: SplitFractions = SplitFractions()
     labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
-    fields: tuple[Literal["saliency"], ...] = ()  # what is made of every image and stored beside it; saliency: a foreground mask
+    fields: Annotated[
+        tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
+    ] = ()  # made of every image and stored beside it: a foreground mask
     max_pixels: int = Field(default=64_000_000, ge=64, le=PILLOW_LIMIT)  # of a source image; more is refused unread
 
     @field_validator("reader")
@@ -63,11 +65,6 @@ class DatasetConfig(Config):
         if channels != "auto" and (type(channels) is not int or not 1 <= channels <= MAX_CHANNELS):
             raise ValueError(f"allowed is 'auto' or a whole number from 1 to {MAX_CHANNELS}")
         return channels
-
-    @field_validator("fields", mode="before")
-    @classmethod
-    def _one_or_several(cls, fields: Any) -> Any:
-        return (fields,) if isinstance(fields, str) else fields
 
     @field_validator("labels")
     @classmethod

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ssl_pipelines.artifacts import Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.views.plan import ViewRecipe
 
@@ -87,8 +87,13 @@ class FewFinetune(FinetuneRecipe):
 class FewLabelsConfig(Config):
     """Which labels are drawn, how often, and what learns from them. 100 % can be drawn in one way alone."""
 
-    shots: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = (1, 5, 20)  # labels of every class
-    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.05, 0.1, 1.0)  # of every class's labels
+    shots: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], ONE_OR_SEVERAL] = (1, 5, 20)  # labels of every class
+    fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], ONE_OR_SEVERAL] = (
+        0.01,
+        0.05,
+        0.1,
+        1.0,
+    )  # of every class's labels
     draws: int = Field(default=10, ge=1, le=1000)
     labels_drawn: int = Field(
         default=10_000, ge=1
@@ -103,11 +108,6 @@ class FewLabelsConfig(Config):
     timm: str | None = None  # a model of timm whose ImageNet weights are judged too: from the local cache, or downloaded
     timm_size: int = Field(default=96, ge=32, le=1024)  # px to which images are resized for it
 
-    @field_validator("shots", "fractions", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float) else value
-
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
         if not self.shots and not self.fractions:
@@ -120,14 +120,15 @@ class SelectConfig(Config):
     count: int = Field(default=100, ge=1, le=100_000)  # images to label next
     stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
     simulate: bool = False  # also measure the strategies: labels that are there are hidden, and asked for where a strategy says
-    budgets: tuple[Annotated[int, Field(ge=2, le=10_000)], ...] = (10, 20, 50, 100, 200)  # labels, of the simulation
+    budgets: Annotated[tuple[Annotated[int, Field(ge=2, le=10_000)], ...], ONE_OR_SEVERAL] = (
+        10,
+        20,
+        50,
+        100,
+        200,
+    )  # labels, of the simulation
     draws: int = Field(default=20, ge=2, le=1000)  # of each strategy at each budget
     pool: int = Field(default=10_000, ge=10, le=1_000_000)  # images from which each draw chooses, at most
-
-    @field_validator("budgets", mode="before")
-    @classmethod
-    def _one_or_several(cls, budgets: Any) -> Any:
-        return (budgets,) if isinstance(budgets, int) else budgets
 
     @field_validator("budgets")
     @classmethod

@@ -19,6 +19,10 @@ class Room:
     code: tuple[str, ...]  # modules whose import closure the room runs
     outputs: tuple[str, ...] = ()
     on_request: bool = False  # runs where it is named alone: no part of the whole road, nor of `dvc repro`
+    runs_methods: bool = False  # its code is also that of the method at hand
+    check: str = (
+        ""  # module:function(parameters, tracker), called before any room runs where this one is asked for; InputError ends it
+    )
 
     @property
     def record(self) -> str:
@@ -39,10 +43,11 @@ ROOMS: dict[str, Room] = {
             ("run",),
             ("ssl_pipelines.training.pretrain",),
             ("encoder.safetensors", "method.safetensors", "config.json", "history.parquet", "events.jsonl", "provenance.json", "pictures"),
+            runs_methods=True,
         ),
         Room(
             "extract_features", "features", "data/04_feature", ("store", "model"), ("extract_features", "seed"),
-            ("ssl_pipelines.evaluation.features",),
+            ("ssl_pipelines.evaluation.features",), runs_methods=True,
         ),
         Room(
             "linear_eval", "linear_scores", "data/07_model_output", ("store", "features"), ("linear_eval", "seed"),
@@ -54,15 +59,15 @@ ROOMS: dict[str, Room] = {
         ),
         Room(
             "diagnose", "diagnosis", "data/07_model_output", ("store", "model", "features"), ("diagnose", "seed"),
-            ("ssl_pipelines.evaluation.diagnose",), ("diagnose.json", "diagnose.spectra.parquet"),
+            ("ssl_pipelines.evaluation.diagnose",), ("diagnose.json", "diagnose.spectra.parquet"), runs_methods=True,
         ),
         Room(
             "finetune", "finetune_scores", "data/07_model_output", ("store", "model"), ("finetune", "seed"),
-            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"),
+            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"), runs_methods=True,
         ),
         Room(
             "few_labels", "few_labels_scores", "data/07_model_output/few_labels", ("store", "model", "features"), ("few_labels", "seed"),
-            ("ssl_pipelines.evaluation.few_labels", "ssl_pipelines.reporting.few_labels"), on_request=True,
+            ("ssl_pipelines.evaluation.few_labels", "ssl_pipelines.reporting.few_labels"), on_request=True, runs_methods=True,
         ),
         Room(
             "report", "report", "data/08_reporting",
@@ -71,7 +76,8 @@ ROOMS: dict[str, Room] = {
         ),
         Room(
             "transfer_eval", "transfer_scores", "data/10_transfer", ("model",), ("transfer_eval", "extract_features", "seed"),
-            ("ssl_pipelines.evaluation.transfer",), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"), on_request=True,
+            ("ssl_pipelines.evaluation.transfer",), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"),
+            on_request=True, runs_methods=True, check="ssl_pipelines.orchestration.transfer:check_transfer",
         ),
         Room(
             "select", "selection", "data/11_selection", ("store", "features"), ("select", "seed"),
@@ -107,5 +113,4 @@ def before_tool(name: str) -> list[str]:
 
 def code_of(room: Room, *methods: str) -> tuple[str, ...]:
     """The modules to follow: the room's own, and the methods' where the room runs them."""
-    runs_methods = room.artifact in ("model", "features", "diagnosis", "finetune_scores", "few_labels_scores", "transfer_scores")
-    return (*room.code, *map(module_of, methods)) if runs_methods else room.code
+    return (*room.code, *map(module_of, methods)) if room.runs_methods else room.code

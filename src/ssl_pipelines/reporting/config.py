@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ssl_pipelines.artifacts import Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 
 MOST_RUNS = 10  # that can be told apart by color
 
@@ -21,12 +21,8 @@ class ReportConfig(Config):
 class CompareConfig(Config):
     """`runs`: MLflow run ids or the beginnings of them, run names, DVC experiments, folders of other checkouts; empty: the newest."""
 
-    runs: tuple[str, ...] = Field(default=(), max_length=MOST_RUNS)
+    # The beginning of an id may look like a number to whoever reads the command line.
+    runs: Annotated[tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...], ONE_OR_SEVERAL] = Field(
+        default=(), max_length=MOST_RUNS
+    )
     newest: int = Field(default=3, ge=2, le=MOST_RUNS)  # how many, where none are named
-
-    @field_validator("runs", mode="before")
-    @classmethod
-    def _one_or_several(cls, runs: Any) -> Any:
-        """One may stand without brackets, and the beginning of an id may look like a number to whoever reads the command line."""
-        runs = (runs,) if isinstance(runs, str | int) else runs
-        return [str(run) if isinstance(run, int) else run for run in runs] if isinstance(runs, list | tuple) else runs
