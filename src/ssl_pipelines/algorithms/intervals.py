@@ -42,3 +42,8 @@ def over_draws(per_draw: NDArray, low: float, high: float) -> tuple[float, float
     n, mean = len(values), float(values.mean())
     half = 0.0 if n < 2 else float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return mean - float(np.hypot(mean - low, half)), mean + float(np.hypot(high - mean, half))
+
+
+def span(low: float, high: float) -> str:
+    """[+0.3, +2.1]: the interval of a difference of two shares, in points."""
+    return f"[{100 * low:+.1f}, {100 * high:+.1f}]"

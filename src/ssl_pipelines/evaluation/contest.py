@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ssl_pipelines.algorithms.intervals import paired_bootstrap
+from ssl_pipelines.algorithms.intervals import paired_bootstrap, span
 from ssl_pipelines.artifacts import InputError, new_folder, read_json, write_json
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.seeding import generator
@@ -85,7 +85,7 @@ def contest(candidate: Judged, champion: Judged | None, margin: float) -> Verdic
 
 def points(value: float, low: float, high: float) -> str:
     """+1.2 points [+0.3, +2.1]"""
-    return f"{100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f} points {span(low, high)}"
 
 
 def _first(gain: Mapping[str, Any], margin: float) -> Verdict:

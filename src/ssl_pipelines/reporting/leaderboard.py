@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ssl_pipelines.algorithms.intervals import span
 from ssl_pipelines.artifacts import Config, InputError, new_file, read_json, write_json
 from ssl_pipelines.reporting.leaderboard_figures import board_chart, curves_chart
 from ssl_pipelines.reporting.tables import duration, percent
@@ -166,8 +167,9 @@ def _section(docs: Path, section: Section, rows: Sequence[Row], stale: AbstractS
 
 
 def _line(place: int, row: Row, stale: bool) -> str:
-    points = (row.gain, row.gain_low, row.gain_high)
-    gain = "–" if None in points else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in points if value is not None))
+    gain = "–"
+    if row.gain is not None and row.gain_low is not None and row.gain_high is not None:
+        gain = f"{100 * row.gain:+.1f} {span(row.gain_low, row.gain_high)}"
     encoder = row.encoder if row.stage in (None, "final") else f"{row.encoder}, {row.stage}"
     cells = [
         str(place) if row.linear_top1 is not None else "–",

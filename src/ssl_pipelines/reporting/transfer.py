@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
+from ssl_pipelines.algorithms.intervals import span
 from ssl_pipelines.artifacts import read_json
 from ssl_pipelines.reporting.inputs import Model
 from ssl_pipelines.reporting.page import write_page
@@ -60,10 +61,9 @@ def table(head: str, scores: Rows, datasets: Sequence[Mapping[str, Any]], column
             continue
         rows = [scores[_metric(one["name"], head, key)] for key in columns]
         gain = scores[f"transfer.{one['name']}.{head}.gain"]
-        span = f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
         best = max(row["value"] for row in rows)
         cells = [f"{'★ ' if row['value'] == best else ''}{_span(row, 100, '.1f')}" for row in rows]
-        lines.append((one["name"], f"{rows[0]['n']:,}", *cells, span))
+        lines.append((one["name"], f"{rows[0]['n']:,}", *cells, f"{100 * gain['value']:+.1f} {span(gain['low'], gain['high'])}"))
     ranks = [scores[f"transfer.{head}.{f'{key}_' if key else ''}mean_rank"] for key in columns]
     lines.append(("Mean rank", "", *(_span(row, 1, ".2f") for row in ranks), ""))
     return Table(

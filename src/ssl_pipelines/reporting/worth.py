@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_pipelines.algorithms.intervals import span
+
 Row = Mapping[str, Any]
 WITHOUT = {  # what one would do otherwise -> the head that it is judged by
     "random_init": ("linear", "the same network at random initialization"),
@@ -49,14 +51,14 @@ class Worth:
 
     def sentence(self) -> str:
         ours, name, points = f"{self.setting.said}, pretraining ({WITH[self.head]})", WITHOUT[self.best][1], 100 * self.gain
-        span = f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        interval = span(self.low, self.high)
         if self.kind == "good":
             as_many = "" if self.times is None else f": as good as labelling {self.times[0]} {_times(self.times[1])} as many images"
-            return f"{ours} is worth {points:+.1f} points {span} over the best without it, {name}{as_many}."
+            return f"{ours} is worth {points:+.1f} points {interval} over the best without it, {name}{as_many}."
         if self.kind == "bad":
             turned = f"[{-100 * self.high:.1f}, {-100 * self.low:.1f}]"
             return f"{ours} is not worth it: {name} is better by {-points:.1f} points {turned}."
-        return f"{ours} shows no gain over {name}: {points:+.1f} points {span}."
+        return f"{ours} shows no gain over {name}: {points:+.1f} points {interval}."
 
 
 def worth(scores: Mapping[str, Row], settings: Sequence[Setting], images_seen: float) -> list[Worth]:
@@ -118,10 +120,9 @@ def fine_tuning(scores: Mapping[str, Row], settings: Sequence[Setting]) -> list[
     for setting in sorted(settings, key=lambda one: one.labels):
         ours, gain = (scores.get(f"few_labels.{setting.key}.finetune.{name}") for name in ("top1", "gain_over_from_scratch"))
         if ours is not None and gain is not None:
-            span = f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
             made.append(
                 f"{setting.said}, the pretrained network fine-tuned reaches {100 * ours['value']:.1f} %, "
-                f"{100 * gain['value']:+.1f} points {span} against the same network from scratch."
+                f"{100 * gain['value']:+.1f} points {span(gain['low'], gain['high'])} against the same network from scratch."
             )
     return made
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from ssl_pipelines.algorithms.intervals import span
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.artifacts.lock import only_writer
@@ -153,7 +154,7 @@ def reason_of(row: Row, reasons: Reasons) -> str | None:
     written = reasons.get(row.budget, {}).get(row.method)
     if written is not None or row.gain is None or row.gain_low is None or row.gain_high is None:
         return written or row.reason
-    interval = f"its gain is {100 * row.gain:+.1f} points, 95% interval [{100 * row.gain_low:+.1f}, {100 * row.gain_high:+.1f}]"
+    interval = f"its gain is {100 * row.gain:+.1f} points, 95% interval {span(row.gain_low, row.gain_high)}"
     return f"{interval}: {'worse than its random initialization' if row.gain_high < 0 else 'no gain shown'}"
 
 
