@@ -58,3 +58,12 @@ def test_the_broken_one_is_caught_and_the_proper_one_is_not(name, broken, digits
     proper, _, proper_loss = run_until_alarm(name, digits, steps)
     assert proper is None
     assert loss < proper_loss  # the loss alone looks like success
+
+
+@pytest.mark.parametrize(("between", "share"), [(10, 0.25), (1006, 0.5), (10**6, 1.0)])
+def test_a_look_takes_about_as_many_images_as_are_trained_on_in_between(between, share, digits):
+    store = Store.open(digits)
+    watch = Watch(store, 0, torch.device("cpu"), between)
+    assert len(watch.sample) == min(int(512 * share), len(store.pretraining_ids()))
+    assert len(watch.bank) == min(int(1000 * share), len(store.ids("train")))
+    assert len(watch.queries) == min(int(500 * share), len(store.ids("validation")))

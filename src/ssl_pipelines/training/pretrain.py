@@ -74,7 +74,8 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
     try:
         if is_first() and start < total:
             announce(loop, start, total, device)
-        _train(loop, Watch(store, config.seed, device), runtime, events, work, Pace(batch_size, start, before), total)
+        watch = Watch(store, config.seed, device, _steps_between_looks(runtime, total) * batch_size)
+        _train(loop, watch, runtime, events, work, Pace(batch_size, start, before), total)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise Stopped(f"out of memory with pretrain.batch_size={config.pretrain.batch_size}; try half of it") from error
@@ -91,9 +92,13 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
         write_description(final, describe(config, data, method, total, stands_on))
 
 
+def _steps_between_looks(runtime: RuntimeConfig, total: int) -> int:
+    return runtime.watch_every or max(1, total // 10)
+
+
 def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | None, work: Path, pace: Pace, total: int) -> None:
     start, saved, ledger = pace.total_steps, time.monotonic(), Ledger()
-    watch_every = runtime.watch_every or max(1, total // 10)
+    watch_every = _steps_between_looks(runtime, total)
     with Interrupt() as interrupt, training_progress(enabled=events is not None) as bar:
         task = bar.add_task("pretrain", total=total, completed=start, loss="", speed="")
 

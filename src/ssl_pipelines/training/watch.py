@@ -14,7 +14,8 @@ from ssl_pipelines.methods.base import Method
 from ssl_pipelines.training.embedding import embed_images
 from ssl_pipelines.training.randomness import derive
 
-SAMPLE, BANK, QUERIES = 512, 1000, 500
+SAMPLE, BANK, QUERIES = 512, 1000, 500  # images, where that many are trained on between two looks
+LEAST_SHARE = 0.25  # of them, in a run that is so short that its looks would take longer than its training
 EMBEDDING = ("watch/embedding_std", "watch/effective_rank")  # of what is evaluated
 PROJECTION = ("watch/projection_std", "watch/projection_rank")  # of what the loss compares
 NAMES = {"embedding": EMBEDDING, "projection": PROJECTION}
@@ -22,25 +23,29 @@ LEAST_STD, LEAST_RANK, PATIENCE = 1e-2, 1.5, 2  # embedding_std is 1 for an isot
 
 
 class Watch:
-    """Looks at the encoder now and then. The labelled sample is of train and validation; test is never read."""
+    """Looks at the encoder now and then. The labelled sample is of train and validation; test is never read.
 
-    def __init__(self, store: Store, seed: int, device: torch.device):
+    `between`: images trained on from one look to the next; a look takes about as many at most."""
+
+    def __init__(self, store: Store, seed: int, device: torch.device, between: int = SAMPLE + BANK + QUERIES):
         self.store, self.device = store, device
+        share = min(1.0, max(LEAST_SHARE, between / (SAMPLE + BANK + QUERIES)))
+        most_sampled, most_banked, most_asked = (int(count * share) for count in (SAMPLE, BANK, QUERIES))
         random = np.random.default_rng(derive(seed, "watch"))
 
         def draw(ids: np.ndarray, count: int) -> np.ndarray:
             return np.sort(random.permutation(ids)[:count])
 
-        self.sample = draw(store.pretraining_ids(), SAMPLE)
+        self.sample = draw(store.pretraining_ids(), most_sampled)
         train = store.ids("train")
         train = train[store.labels(train) >= 0]
         validation = store.ids("validation")
         validation = validation[store.labels(validation) >= 0]
         if len(validation):
-            self.bank, self.queries = draw(train, BANK), draw(validation, QUERIES)
+            self.bank, self.queries = draw(train, most_banked), draw(validation, most_asked)
         else:
-            both = random.permutation(train)[: BANK + QUERIES]
-            cut = len(both) * BANK // (BANK + QUERIES)
+            both = random.permutation(train)[: most_banked + most_asked]
+            cut = len(both) * most_banked // (most_banked + most_asked)
             self.bank, self.queries = np.sort(both[:cut]), np.sort(both[cut:])
         self.bad_looks = 0
 
