@@ -20,9 +20,8 @@ class Room:
     outputs: tuple[str, ...] = ()
     on_request: bool = False  # runs where it is named alone: no part of the whole road, nor of `dvc repro`
     runs_methods: bool = False  # its code is also that of the method at hand
-    check: str = (
-        ""  # module:function(parameters, tracker), called before any room runs where this one is asked for; InputError ends it
-    )
+    # module:function(parameters, tracker), called before any room runs where this one is asked for; InputError ends the command
+    check: str = ""
 
     @property
     def record(self) -> str:

@@ -25,7 +25,7 @@ LEAST_STD, LEAST_RANK, PATIENCE = 1e-2, 1.5, 2  # embedding_std is 1 for an isot
 class Watch:
     """Looks at the encoder now and then. The labelled sample is of train and validation; test is never read.
 
-    `between`: images trained on from one look to the next; a look takes about as many at most."""
+    `between`: images trained on from one look to the next; a look takes no more of them, but for a least number."""
 
     def __init__(self, store: Store, seed: int, device: torch.device, between: int = SAMPLE + BANK + QUERIES):
         self.store, self.device = store, device
