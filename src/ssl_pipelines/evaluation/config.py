@@ -10,6 +10,9 @@ from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.views.plan import ViewRecipe
 
+Share = Annotated[float, Field(gt=0, le=1)]
+Budget = Annotated[int, Field(ge=2, le=10_000)]
+
 
 class ExtractConfig(Config):
     batch_size: int = Field(default=512, ge=1, le=65536)  # images at a time; the features do not depend on it
@@ -88,12 +91,7 @@ class FewLabelsConfig(Config):
     """Which labels are drawn, how often, and what learns from them. 100 % can be drawn in one way alone."""
 
     shots: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], ONE_OR_SEVERAL] = (1, 5, 20)  # labels of every class
-    fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], ONE_OR_SEVERAL] = (
-        0.01,
-        0.05,
-        0.1,
-        1.0,
-    )  # of every class's labels
+    fractions: Annotated[tuple[Share, ...], ONE_OR_SEVERAL] = (0.01, 0.05, 0.1, 1.0)  # of every class's labels
     draws: int = Field(default=10, ge=1, le=1000)
     labels_drawn: int = Field(
         default=10_000, ge=1
@@ -120,13 +118,7 @@ class SelectConfig(Config):
     count: int = Field(default=100, ge=1, le=100_000)  # images to label next
     stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
     simulate: bool = False  # also measure the strategies: labels that are there are hidden, and asked for where a strategy says
-    budgets: Annotated[tuple[Annotated[int, Field(ge=2, le=10_000)], ...], ONE_OR_SEVERAL] = (
-        10,
-        20,
-        50,
-        100,
-        200,
-    )  # labels, of the simulation
+    budgets: Annotated[tuple[Budget, ...], ONE_OR_SEVERAL] = (10, 20, 50, 100, 200)  # labels, of the simulation
     draws: int = Field(default=20, ge=2, le=1000)  # of each strategy at each budget
     pool: int = Field(default=10_000, ge=10, le=1_000_000)  # images from which each draw chooses, at most
 
