@@ -48,7 +48,7 @@ def rooms_table() -> str:
 def tools_table() -> str:
     """Empty where there is no tool."""
     rows = [
-        (f"`{name}`", _purpose(name), ", ".join(f"`{artifact}`" for artifact in reads) or "what is given to it")
+        (f"`{name}`", _purpose(name), ", ".join(f"`{artifact}`" for artifact in reads) or "what its parameters name")
         for name, reads in TOOLS.items()
     ]
     return table(("tool", "what it does", "reads"), rows) if rows else ""

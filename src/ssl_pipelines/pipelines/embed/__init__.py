@@ -1,1 +1,1 @@
-"""The embed tool."""
+"""Embeddings of any images by a finished model."""

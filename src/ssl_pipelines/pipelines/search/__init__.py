@@ -1,1 +1,1 @@
-"""The search tool."""
+"""The images of a folder most like one that is given."""
