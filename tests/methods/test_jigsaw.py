@@ -126,18 +126,21 @@ def test_the_trunk_sees_standardized_tiles_one_by_one(photos):
 
 
 def test_about_a_third_of_the_images_is_gray(photos):
+    """As they reach the network, tile by tile."""
     loop = small_loop(small_config("jigsaw"), photos)
-    views = torch.cat([loop.feed.batches(step, 8)[0].views["global"][0] for step in range(8)])
-    gray = (views - views.mean(1, keepdim=True)).abs().amax((1, 2, 3)) < 1e-5
+    tiles = torch.cat([loop.method.tiles(loop.feed.batches(step, 8)[0].views["global"][0])[0] for step in range(8)])
+    gray = (tiles - tiles.mean(2, keepdim=True)).abs().amax((1, 2, 3, 4)) < 1e-5
     assert 0.2 < gray.float().mean() < 0.42
 
 
 def test_channels_are_shifted_tile_by_tile_where_there_are_several(photos, digits):
     method, _ = ready(photos)
     pattern = torch.rand(1, 1, 32, 32).expand(64, 3, -1, -1)
-    tiles, _ = method.tiles(pattern)
+    tiles, _ = method.tiles(pattern * torch.tensor([1.0, 1.0, 0.5]).view(3, 1, 1))
     apart = (tiles[:, :, 0] - tiles[:, :, 1]).abs().amax((2, 3)) > 0
     assert apart.float().mean() == pytest.approx(8 / 9, abs=0.04), "equal shifts of both along both axes: 1 in 9"
+    tiles, _ = method.tiles(pattern)
+    assert torch.equal(tiles, tiles[:, :, :1].expand_as(tiles)), "gray stays gray"
     gray, batch = ready(digits)
     images = batch.views["global"][0]
     assert set(gray.tiles(images)[0].flatten().tolist()) <= set(images.flatten().tolist())

@@ -18,7 +18,8 @@ def random_masking(noise: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_masking(like: Tensor, places: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
-    """`random_masking` of the images `like` (B, ...), floor(places * (1 - fraction)) places of each visible, but one at least."""
+    """`random_masking` of the images `like` (B, ...), places * (1 - fraction) places of each visible, cut to a whole number
+    (in floats, as MAE's authors cut it: 25 places at 0.8 leave 4), but one at least."""
     keep = max(1, int(places * (1 - fraction)))
     return random_masking(rand_rows(len(like), places, device=like.device), keep)
 

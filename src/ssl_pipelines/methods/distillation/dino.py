@@ -2,11 +2,11 @@
 Caron et al., ICCV 2021, arXiv:2104.14294.
 
 The teacher's encoder is what is evaluated. Differs: 1024 prototypes, a head of 512 units and two small crops of 24 px (8 of 96 beside
-224) suit small images; no blur; the teacher's momentum begins at 0.98, for a run of hundreds of steps would never leave its start at
-0.996; the student's prototypes are frozen for the first epoch, and a run of fewer than `min_epochs` passes over the data is cut into
-that many epochs. The teacher's temperature stays at 0.04, as in the authors' code (0.04 to 0.07 in the paper's runs), and the head has
-batch norms: without either, the outputs of a short run stay uniform. The norms of the last layer stay 1 (`norm_last_layer`). Four
-times the learning rate for a short run.
+224), crops of 0.4 to 1 and of 0.1 to 0.4 of an image (0.25 to 1, 0.05 to 0.25), suit small images; no blur, no drop path; the teacher's
+momentum begins at 0.98, for a run of hundreds of steps would never leave its start at 0.996; the student's prototypes are frozen for the
+first epoch, and a run of fewer than `min_epochs` passes over the data is cut into that many epochs. The teacher's temperature stays at
+0.04, as in the authors' code (0.04 to 0.07 in the paper's runs), and the head has batch norms: without either, the outputs of a short run
+stay uniform. The norms of the last layer stay 1 (`norm_last_layer`). Four times the learning rate for a short run.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ The encoder gives each place of its last map a distribution over K codes; a Gumb
 the decoder sees; the loss is the negative evidence lower bound with a logit-Laplace likelihood (appendix A). `tokens` takes the most
 probable code of each place: BEiT predicts those. What is kept of the weights is their moving average.
 
-Differs: the encoder is the run's ResNet with its map at 4 px a place, or what gives larger images at most
-16 x 16 places (the paper has one of its own at 8), pooled where it is
-evaluated, which the paper does not do; 512 codes; the schedules of millions of updates are fractions of the run, longer ones for a
-short run; the average starts short and follows at 0.99 in place of 0.999. The weight of the KL term keeps the paper's proportion between
-one code and the 192 pixel values that it stands for there: loss = mean over values of -log p + kl_weight / 192 * mean over codes of KL.
+Differs: the encoder is the run's ResNet with its map at 4 px a place, or what gives larger images at most 16 x 16 places (the paper has
+one of its own at 8), pooled where it is evaluated, which the paper does not do; 512 codes; a learning rate of 1e-3 and batches of 64
+(1e-4 and 512); the schedules of millions of updates are fractions of the run, longer ones for a short run; the average starts short and
+follows at 0.99 in place of 0.999. The weight of the KL term keeps the paper's proportion between one code and the 192 pixel values that
+it stands for there: loss = mean over values of -log p + kl_weight / 192 * mean over codes of KL.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Colors are the nearest of a palette, by k-means over pixels of training images. 
 the mean over them in each image, then over images, as the authors' code has it. What is evaluated is the mean over places after the norm
 of a middle block; BERT features, too, come from masked inputs, averaged over a few fixed masks.
 Differs: 16 px, 128 colors and 6 blocks of width 96, for a short run, where the paper has 32 px or more, 512 colors and 24 blocks of 512;
-fine-tuning reads the last block's mean, without the generative loss beside it.
+batches of 16 with clipped gradients (128); fine-tuning reads the last block's mean, without the generative loss beside it.
 """
 
 from __future__ import annotations

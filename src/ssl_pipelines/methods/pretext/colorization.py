@@ -5,8 +5,9 @@ places of rare colors weigh more (eq. 2 to 4). Pictures show the annealed mean o
 lightness alone. Images without any color are left out of the loss, as in the authors' code: its mean is over those counted in the
 global batch, or in each micro-batch where gradients are accumulated.
 Differs: the encoder is any of ours, with one transposed convolution behind it as in the paper; at 32 px it keeps 8 px a place
-(backbone.output_stride) and 8 x 8 places are colored, each by the mean a b of its pixels. The prior is that of up to 2,048 images;
-the uniform part of the weights is over all Q bins, where the authors' code has it over those that occur.
+(backbone.output_stride) and 8 x 8 places are colored, each by the mean a b of its pixels. The prior is that of up to 2,048 images; the
+uniform part of the weights is over all Q bins, where the authors' code has it over those that occur. The learning rate is 1e-3 for a
+short run (3e-5).
 """
 
 from __future__ import annotations

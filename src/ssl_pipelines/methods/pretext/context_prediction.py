@@ -5,7 +5,8 @@ directions from both features, joined in their order. Against chromatic aberrati
 (`color="drop"`, the authors' code), or images lose their green-magenta axis ("project"); a third of the patches are pixelated, all
 are brought to mean 0 and one mean square.
 Differs: a quarter of the view a patch (8 px of 32), gaps and jitter in proportion; the trunk is the run's encoder with at most 4 px a
-place, so that a patch leaves a map; heads are narrower, with batch norm in both hidden layers. One grid an image.
+place, so that a patch leaves a map; heads are narrower, with batch norm in both hidden layers, scaled and shifted (the authors' is
+neither). One grid an image.
 """
 
 from __future__ import annotations

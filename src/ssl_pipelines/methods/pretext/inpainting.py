@@ -1,14 +1,15 @@
 """Inpainting (context encoder): paint what is in the hole from what is around it. Pathak et al., CVPR 2016, arXiv:1604.07379.
 
-0.999 |M * (x - F((1 - M) * x))|^2 + 0.001 (-log D(F)), M = 1 in the hole, which is filled with the mean color; D, the critic, steps first,
-with an optimizer of its own, on real images and on the holes' filling put into theirs. Encoder, a fully connected layer within each map, a 1x1
-convolution across them, decoder. Holes: regions of any shape over a quarter of the image (the paper's for features), blocks, or the center, where
-a rim of visible pixels is predicted too, with tenfold weight. The released features are of reconstruction alone (`adversarial_weight=0`).
+0.999 |M * (x - F((1 - M) * x))|^2 + 0.001 (-log D(F)), M = 1 in the hole, which is filled with the mean color; D, the critic, steps
+first, with an optimizer of its own, on real images and on the holes' filling put into theirs. Encoder, a fully connected layer within
+each map, a 1x1 convolution across them, decoder. Holes: regions of any shape over a quarter of the image (the paper's for features),
+blocks, or the center, where a rim of visible pixels is predicted too, with tenfold weight. The released features are of reconstruction
+alone (`adversarial_weight=0`); a row of the leaderboard has the joint loss.
 
-Differs: the run's encoder held at an eighth of the image's side, upsampling convolutions back; a mask an image; the generator's loss
-in the form of the authors' code, -log D for log(1 - D); standardized pixels where theirs are in [-1, 1]. Errors count by the hole's
-area, and in the hole alone for regions too, as the paper has it (the code: all pixels). With holes="center", too, the critic sees
-the whole image with its hole filled; the paper's sees the predicted square alone.
+Differs: the run's encoder held at an eighth of the image's side, upsampling convolutions back; a mask an image; the generator's loss in
+the form of the authors' code, -log D for log(1 - D); standardized pixels where theirs are in [-1, 1]. Errors count by the hole's area,
+and in the hole alone for regions too, as the paper has it (the code: all pixels). With holes="center", too, the critic sees the whole
+image with its hole filled; the paper's sees the predicted square alone.
 """
 
 from __future__ import annotations
