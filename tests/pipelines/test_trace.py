@@ -129,6 +129,7 @@ def test_a_commit_is_named_and_its_code_held_against_what_ran(ask, finished):
     assert any(
         line.startswith("kedro run --pipeline=linear_eval --params ") and "pretrain.images_seen=256" in line for line in lines
     )
+    assert f"OMP_NUM_THREADS={json.loads(note.read_text())['threads']}," in lines[-1]
     record = finished.root / "data/07_model_output/linear_eval.record.json"
     body = json.loads(record.read_text())
     body["code"]["evaluation/linear.py"][0] = "0" * 16

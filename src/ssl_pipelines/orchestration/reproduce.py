@@ -31,7 +31,7 @@ def reproduce(
 ) -> Iterator[str]:
     """Lines to type in a fresh clone, and comments where something is to be known.
 
-    wanted: all parameters, flat; code: the digests of the files that ran; origin: git_commit, upstream."""
+    wanted: all parameters, flat; code: the digests of the files that ran; origin: git_commit, upstream, threads."""
     said = str(origin.get("git_commit") or "unknown")
     commit, dirty = said.removesuffix("+dirty"), said.endswith("+dirty")
     text = _git(root, "show", f"{commit}:{PARAMETERS}")
@@ -53,7 +53,12 @@ def reproduce(
         if f"pretrain.upstream.{name}" in overrides:
             yield f"# stands on the {name} of MLflow run {given.get('mlflow_run_id')}, which this store must have"
     yield f"dvc repro {room.name}" if not overrides and not room.on_request else command(room, overrides)
-    yield "# on the same machine with as many threads the same value; elsewhere within its interval"
+    yield f"# on the same machine with {_threads(origin)} the same value; elsewhere within its interval"
+
+
+def _threads(origin: Mapping[str, Any]) -> str:
+    count = origin.get("threads")
+    return "as many threads" if count is None else f"OMP_NUM_THREADS={count}, as it was trained,"
 
 
 def command(room: Room, overrides: Mapping[str, Any]) -> str:

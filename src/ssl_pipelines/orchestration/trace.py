@@ -115,7 +115,7 @@ class _Walk:
         yield self._raw(expected.get("raw files"))
 
     def origin(self) -> Mapping[str, Any]:
-        """Where the model was made: git_commit, command, hardware, the upstream runs that were given."""
+        """Where the model was made: git_commit, command, threads, hardware, the upstream runs that were given."""
         if "pretrain" in self.held:
             return dict(self._provenance())
         run = self._finished()

@@ -175,6 +175,7 @@ def _measure(work: Path, pace: Pace, device: torch.device) -> None:
         "peak_memory": peak_memory(device),  # bytes
         "device": device.type,
         "ranks": world_size(),
+        "threads": torch.get_num_threads(),  # of each rank; another number of them adds in another order
     }
     write_json(work / "measured.json", body)
 
