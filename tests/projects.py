@@ -10,7 +10,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (
     "dataset.reader=npz,dataset.root=digits.npz,pretrain.images_seen=256,pretrain.batch_size=64,finetune.images_seen=128,"
-    "linear_eval.num_values=2,knn_eval.k=5,diagnose.images=100,diagnose.view_images=20,diagnose.views=2,runtime.threads=1,runtime.workers=1"
+    "linear_eval.num_values=3,knn_eval.k=5,diagnose.images=100,diagnose.view_images=20,diagnose.views=2,runtime.threads=1,runtime.workers=1"
 )
 
 

@@ -43,3 +43,15 @@ def test_an_alias_is_taken_as_it_is():
     assert split("embed.model=@champion,compare.runs=[@champion,other]") == {
         "embed": {"model": "@champion"}, "compare": {"runs": ["@champion", "other"]}
     }  # fmt: skip
+
+
+def test_a_mark_within_a_name_is_no_comment():
+    assert split("embed.source=/photos/my #1,search.k=3 ") == {"embed": {"source": "/photos/my #1"}, "search": {"k": 3}}
+    assert split("a=it's #2,b='x #1'") == {"a": "it's #2", "b": "x #1"}
+
+
+@pytest.mark.parametrize("pair", ["embed.source=[1", "embed.source=*.png", "embed.source=${a"])
+def test_a_value_that_is_no_yaml_is_named(pair):
+    with pytest.raises(click.BadParameter, match="the value cannot be read") as caught:
+        split(f"seed=1,{pair}")
+    assert repr(pair) in str(caught.value)

@@ -121,11 +121,11 @@ def datasets(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A list of objects.")
 def models(name: str | None, as_json: bool) -> None:
     """List the registered versions: who is champion, by which score, and what became of the others."""
-    from ssl_pipelines.orchestration.registry import registered_names, rows_of
+    from ssl_pipelines.orchestration.registry import registered_names, rows_of, the_name
 
     with errors_in_one_line():
         tracker = _tracker()
-        names = [name] if name else registered_names(tracker)
+        names = registered_names(tracker) if name is None else [the_name(tracker, name)]
         rows = [row for one in names for row in rows_of(tracker, one)]
     _listing(rows, as_json, ("version", "alias", "method", "linear", "data", "commit", "date", "verdict"))
 

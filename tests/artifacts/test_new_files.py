@@ -150,3 +150,16 @@ def test_an_unreadable_json_is_one_line(tmp_path, content, words):
     with pytest.raises(InputError, match=words) as caught:
         read_json(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_the_folder_behind_it_is_replaced(tmp_path, there):
+    disk, target = tmp_path / "disk/room", tmp_path / "room"
+    if there:
+        write(disk, "former")
+    target.symlink_to(disk)
+    for content in ("new", "newer"):
+        write(target, content)
+        assert target.is_symlink()
+        assert tree(disk) == {"a.txt": content}
+    assert [path.name for path in disk.parent.iterdir()] == ["room"]

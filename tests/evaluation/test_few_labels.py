@@ -36,7 +36,7 @@ def config(**keys):
         "shots": [2],
         "fractions": [1.0],
         "draws": 2,
-        "l2_values": 2,
+        "l2_values": 3,
         "max_iterations": 50,
         "finetune": {"images_seen": 32, "draws": 1},
     }

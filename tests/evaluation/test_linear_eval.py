@@ -184,7 +184,7 @@ def test_an_end_of_the_grid_and_no_convergence_are_warned_of(store, tmp_path, ca
     hopeless = dict.fromkeys(FINAL, 0.0)
     features = write_features(tmp_path / "f", store, ["final"], hopeless | {("trained", "final"): 2.0})
     with caplog.at_level(logging.WARNING, "ssl_pipelines"):
-        scores = linear_eval(features, store, LinearConfig(num_values=2, max_iterations=1), 0, tmp_path)
+        scores = linear_eval(features, store, LinearConfig(num_values=3, max_iterations=1), 0, tmp_path)
     assert "is at an end of the grid" in caplog.text
     assert "not converged after 1 iterations" in caplog.text
     assert "NOT converged" in scores[0].protocol

@@ -103,4 +103,8 @@ def test_what_is_not_there_or_would_be_lost_is_refused(home, digits, without_onn
     # An export takes the place of an export.
     for _ in range(2):
         make_export(parameters(export={"model": "model", "folder": "out"}))
+    (home / "out/my_notes.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds something that is no export \(my_notes.md\)"):
+        make_export(parameters(export={"model": "model", "folder": "out"}))
+    assert (home / "out/my_notes.md").read_text() == "mine"
     shutil.rmtree(home / "out")

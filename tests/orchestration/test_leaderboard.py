@@ -36,7 +36,7 @@ from ssl_pipelines.training.watch import Stopped
 BLOCKS = {
     "runtime": {"threads": 1, "workers": 1, "log_every": 1, "checkpoint_every": 1, "accelerator": "cpu", "on_collapse": "warn"},
     "extract_features": {"random_init_seeds": 1},
-    "linear_eval": {"num_values": 2, "max_iterations": 50},
+    "linear_eval": {"num_values": 3, "max_iterations": 50},
     "knn_eval": {"k": 5},
 }
 SMALL = Budget("cpu", "Small", "digits.", {"images_seen": 64, "batch_size": 16}, {}, {"reader": "npz", "size": 16}, BLOCKS)

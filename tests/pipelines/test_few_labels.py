@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
 QUICK = (
-    "few_labels.shots=1,few_labels.fractions=0.1,few_labels.draws=2,few_labels.l2_values=2,few_labels.finetune.draws=1,"
+    "few_labels.shots=1,few_labels.fractions=0.1,few_labels.draws=2,few_labels.l2_values=3,few_labels.finetune.draws=1,"
     "few_labels.finetune.images_seen=64"
 )
 
@@ -33,6 +34,12 @@ def test_a_page_and_scores_and_then_nothing_to_do(finished, refused):
     assert "few_labels.html" in {file.path.rpartition("/")[2] for file in client.list_artifacts(child.info.run_id, "few_labels")}
     finished.run("--pipeline=few_labels", params=QUICK)
     assert "few_labels: up to date" in finished.lines
+    from ssl_pipelines.cli import trace
+
+    for place in ([], ["--run", child.data.tags["mlflow.parentRunId"]]):
+        traced = CliRunner().invoke(trace, ["few_labels.1shot.linear.top1", "--json", *place])
+        assert {link["state"] for link in json.loads(traced.output)["links"]} == {"holds"}, traced.output
+    assert {link["state"] for link in json.loads(traced.output)["links"]} == {"holds"}
     before = (folder / "few_labels.json").read_bytes()
     message = refused(lambda: finished.run("--pipeline=few_labels", params=f"{QUICK},few_labels.stage=layer9"))
     assert "few_labels.stage='layer9' is unknown" in message

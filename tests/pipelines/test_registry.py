@@ -31,6 +31,9 @@ def test_promoted_listed_started_from_and_exported(finished, refused):
     [row] = json.loads(cli("models", "--json").output)
     assert (row["version"], row["alias"], row["method"]) == ("encoder/1", "@champion", "simclr")
     assert row["data"].startswith("digits ")
+    for command in ("models", "rollback"):
+        unknown = cli(command, "--name", "encodr")
+        assert (unknown.exit_code, "--name='encodr' is unknown; did you mean 'encoder'?" in unknown.output) == (1, True)
     back = cli("rollback")
     assert back.exit_code == 1
     assert back.output.strip() == "Error: version 1 is the first champion of encoder; there is none before it to go back to"

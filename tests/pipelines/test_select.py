@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 SIMULATE = "select.simulate=true,select.budgets=5,select.draws=2,select.pool=100"
 
 
-def test_from_half_labeled_images_to_a_list_to_label(project):
+def test_from_half_labeled_images_to_a_list_to_label(project, refused):
     with np.load(project.root / "digits.npz") as digits:
         labels = digits["labels"].copy()
         labels[200:] = -1
@@ -34,6 +34,12 @@ def test_from_half_labeled_images_to_a_list_to_label(project):
     project.run("--pipeline=select", params="select.count=12,select.strategy=coreset")
     assert project.said("select: select.strategy typicality -> coreset")
     assert "Typicality over random" not in (folder / "select.html").read_text()
+    table = pd.read_csv(folder / "select.csv", dtype=str)
+    table.loc[0, "label"] = "seven"
+    table.to_csv(folder / "select.csv", index=False)
+    message = refused(lambda: project.run("--pipeline=select", params="select.count=5"))
+    assert "data/11_selection/select.csv has 1 labels filled in and would be replaced" in message
+    assert pd.read_csv(folder / "select.csv", dtype=str).loc[0, "label"] == "seven"
 
 
 def test_where_all_have_labels_the_strategies_can_be_measured(finished, refused):
@@ -41,7 +47,7 @@ def test_where_all_have_labels_the_strategies_can_be_measured(finished, refused)
     assert not (finished.root / "data/11_selection").exists()
     finished.run("--pipeline=select", params=SIMULATE)
     folder = finished.root / "data/11_selection"
-    rows = {row["metric"]: row for row in json.loads((folder / "simulation.json").read_text())}
+    rows = {row["metric"]: row for row in json.loads((folder / "select.json").read_text())}
     assert {"select.typicality.5.gain", "select.coreset.5.top1", "select.random.5.top1"} <= rows.keys()
     assert "Typicality over random" in (folder / "select.html").read_text()
     assert not (folder / "select.parquet").exists()

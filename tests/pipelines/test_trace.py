@@ -143,7 +143,7 @@ def test_a_commit_is_named_and_its_code_held_against_what_ran(ask, finished):
     "given",
     [
         {},
-        {"method": "rotation", "pretrain.images_seen": 500, "linear_eval.num_values": 3},
+        {"method": "rotation", "pretrain.images_seen": 500, "linear_eval.num_values": 4},
         {"methods.simclr.loss": "debiased", "seed": 7},
         {"methods.simclr.loss": {"name": "debiased", "positive_prior": 0.2}},
         {"method": "mae", "backbone.depth": 2, "pretrain.optimizer.lr": 1e-3},

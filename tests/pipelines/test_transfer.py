@@ -101,7 +101,7 @@ def test_colors_for_an_encoder_of_gray_are_refused_with_what_to_give(ready, refu
     message = refused(lambda: ready.run("--pipeline=transfer_eval", params=photos))
     assert "transfer_eval.datasets.photos.channels: its images have 3 channels, this encoder reads 1" in message
     ready.run(
-        "--pipeline=transfer_eval", params=f"{photos},transfer_eval.datasets.photos.channels=1,transfer_eval.linear.num_values=2"
+        "--pipeline=transfer_eval", params=f"{photos},transfer_eval.datasets.photos.channels=1,transfer_eval.linear.num_values=3"
     )
     assert "transfer.photos.linear.top1" in scores(ready)
 

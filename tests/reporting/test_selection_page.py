@@ -37,7 +37,7 @@ def test_chosen_images_with_and_without_scores_and_the_simulation(tmp_path):
     assert "The 3 chosen images" in page
     assert "Does choosing help?" not in page
     (tmp_path / "select.parquet").unlink()
-    (tmp_path / "simulation.json").write_text(json.dumps(ROWS))
+    (tmp_path / "select.json").write_text(json.dumps(ROWS))
     write_selection_page(tmp_path, store, "coreset")
     page = (tmp_path / "select.html").read_text()
     assert "Chosen images" not in page

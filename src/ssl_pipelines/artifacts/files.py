@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def new_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Gives an empty folder to write into; on success it takes the place of `path`, on any error nothing changes."""
+    path = _real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     recover_folder(path)
     partial, former = path.with_name(path.name + PARTIAL), path.with_name(path.name + FORMER)
@@ -79,7 +80,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def recover_folder(path: Path) -> None:
-    """Undoes what a kill left of `new_folder`: scraps go, and a former folder whose successor never arrived comes back."""
+    """Undoes what a kill left of `new_folder`: scraps go, and a former folder whose successor never arrived comes back.
+
+    To be called by the only writer: another one's folder in the making would be scraps as well."""
+    path = _real(path)
     partial, former = path.with_name(path.name + PARTIAL), path.with_name(path.name + FORMER)
     if partial.exists():
         shutil.rmtree(partial)
@@ -88,6 +92,23 @@ def recover_folder(path: Path) -> None:
             shutil.rmtree(former)
         else:
             former.rename(path)
+
+
+def _real(path: Path) -> Path:
+    """Where a link leads, so that the folder on the other disk is replaced and the link stays."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def replace_files(folder: Path, fresh: Path, former: Iterable[Path]) -> None:
+    """`former` go, in their order; all that lies in `fresh` moves into `folder`. Those that vouch for the others go first."""
+    for path in former:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for path in sorted(fresh.iterdir()):
+        path.rename(folder / path.name)
+    _sync(folder)
 
 
 def write_json(path: Path, value: Any) -> None:

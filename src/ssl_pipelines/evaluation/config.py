@@ -20,7 +20,7 @@ class ExtractConfig(Config):
 
 
 class LinearConfig(Config):
-    num_values: int = Field(default=9, ge=1, le=100)  # of l2, evenly in its logarithm; Ericsson et al. 2021 take 45
+    num_values: int = Field(default=9, ge=3, le=100)  # of l2, evenly in its logarithm; Ericsson et al. 2021 take 45
     max_iterations: int = Field(default=1000, ge=1, le=100_000)  # of L-BFGS, for each value
     standardize: bool = True  # each feature to mean 0 and standard deviation 1 over the images that are fitted
 
@@ -99,7 +99,7 @@ class FewLabelsConfig(Config):
     stage: str | None = (
         None  # of the encoder; None: of several, chosen within each draw; the deepest where a draw leaves nothing to choose by
     )
-    l2_values: int = Field(default=7, ge=1, le=100)  # of the logistic regression
+    l2_values: int = Field(default=7, ge=3, le=100)  # of the logistic regression
     max_iterations: int = Field(default=1000, ge=1, le=100_000)  # of L-BFGS, for each value
     one_shot_l2: float = Field(default=1.0, gt=0, le=1e6)  # where no class has a second label, and l2 cannot be chosen
     finetune: FewFinetune = FewFinetune()

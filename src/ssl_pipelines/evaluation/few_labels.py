@@ -65,7 +65,9 @@ def few_labels(
     try:  # before anything else: what is wrong in the recipe is said at once
         _finetune(model, frame, drawn, config, device, answers)
     except InputError as error:
-        raise (InputError(f"{ROOM}.{error}") if str(error).startswith("finetune") else error) from None
+        raise (
+            InputError(str(error).replace("finetune", f"{ROOM}.finetune")) if str(error).startswith("finetune") else error
+        ) from None
     sources = [*_stored_sources(stored, config), *_timm_source(frame, config, device, notes)]
     with progress(ROOM, len(sources) * len(drawn), "settings") as advance:
         for source in sources:

@@ -59,7 +59,7 @@ class Task:
 
 
 def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Path) -> list[Score]:
-    """Writes simulation.json: `select.<strategy>.<budget>.top1`, and `.gain` over random. Raises NotApplicable where labels are missing."""
+    """Writes select.json: `select.<strategy>.<budget>.top1`, and `.gain` over random. Raises NotApplicable where labels are missing."""
     frame, stored = Frame.of(Store.open(store), seed, f"{ROOM}.simulate"), StoredFeatures.open(features)
     stage = stored.stage_named(config.stage, f"{ROOM}.stage")
     task = Task.of(frame, stored, stage, seed)
@@ -86,7 +86,7 @@ def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Pat
             scores += _scores(
                 correct, budget, weights, f"{budget} labels of {said}; l2={l2:.3g} chosen for random on validation", seed, stage
             )
-    write_json(out / "simulation.json", [asdict(score) for score in scores])
+    write_json(out / "select.json", [asdict(score) for score in scores])
     return scores
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from ssl_pipelines.artifacts import Config
 
@@ -11,6 +11,8 @@ ENDING = ".parquet"
 
 class ModelChoice(Config):
     """Which finished model, and what of it."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # a folder may be called 2024
 
     model: str | None = Field(
         default=None, min_length=1

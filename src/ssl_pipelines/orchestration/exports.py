@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import InputError, Record, new_folder, read_json, write_json
+from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.export.config import ExportConfig
 from ssl_pipelines.evaluation.export.formats import ENCODER, ONNX, TIMM, Exported, export
 from ssl_pipelines.evaluation.export.images import COUNT
 from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.paths import home_root, project_root
+from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import ROOMS
@@ -25,7 +26,8 @@ from ssl_pipelines.training.model import HEAD, read_description
 from ssl_pipelines.training.upstream import fingerprint
 
 log = logging.getLogger("ssl_pipelines")
-NOTE = "export.json"  # by which an export is known, so that nothing else is overwritten
+NOTE, CARD = "export.json", "README.md"
+WRITTEN = {NOTE, CARD, "config.json", ENCODER, ONNX, TIMM}  # all that an export has: nothing else is overwritten
 SCORED = {"linear_eval": "linear.", "knn_eval": "knn.", "finetune": "finetune."}
 WHAT = {ENCODER: "the weights of the encoder, with config.json", ONNX: "the graph, normalization within", TIMM: "timm's names"}
 
@@ -45,13 +47,15 @@ class Known:
 def make_export(parameters: Parameters) -> None:
     config = parameters.block("export", ExportConfig)
     target = home_root() / config.folder
-    if target.exists() and not (target / NOTE).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"export.folder={config.folder!r} holds something that is no export; give another, or empty it")
+    found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name} if target.exists() else set()
+    if found and (NOTE not in found or not found <= WRITTEN):
+        other = min(found - WRITTEN, default=min(found))
+        raise InputError(f"export.folder={config.folder!r} holds something that is no export ({other}); give another, or empty it")
     known = _known(config.model, parameters)
     stage = config.stage or known.stage
-    with new_folder(target) as fresh:
+    with only_writer(lock_of("export", target)), new_folder(target) as fresh:
         made = export(known.folder, None if stage == "final" else stage, project_root() / ROOMS["ingest"].folder, fresh)
-        _write_card(fresh / "README.md", known, made, config)
+        _write_card(fresh / CARD, known, made, config)
         body = {"fingerprint": fingerprint(known.folder), "mlflow_run_id": known.run_id, "stage": stage or "final", "dim": made.dim}
         write_json(fresh / NOTE, body | {"largest_difference": made.differences, "missing": made.missing})
     for name, values in made.differences.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ssl_pipelines.artifacts import Artifact, Record, new_folder
 from ssl_pipelines.artifacts.code import changed, code_digests
-from ssl_pipelines.artifacts.files import recover_folder
+from ssl_pipelines.artifacts.files import recover_folder, replace_files
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.orchestration.parameters import Parameters
@@ -32,31 +32,53 @@ def make(
 ) -> Artifact:
     """The room's artifact: the one that stands there if it is fresh, else the one that `build` makes.
 
-    `inputs` artifact -> fingerprint. `build(folder, record)` writes into the room's folder (an empty one where the room owns it whole)
-    and may return the fingerprint by which later rooms shall know the artifact; the record's recipe otherwise."""
+    `inputs` artifact -> fingerprint. `build(folder, record)` writes into an empty folder, whose contents take their place when all of them
+    are there (into the room's own, where the room resumes), and may return the fingerprint by which later rooms shall know the
+    artifact; the record's recipe otherwise."""
     root = project_root()
     folder, path = root / room.folder, root / room.record
-    if not room.outputs:
-        recover_folder(folder)
     wanted = record_of(room, parameters, inputs | (extra or {}))
-    reason = why_stale(room, Record.read(path), wanted, folder, parameters.runtime.on_code_change)
-    if reason is None:
-        found = Record.read(path)
-        assert found is not None
-        current().note(room.name, None)
-        return Artifact(folder, found.fingerprint)
-    with only_writer(root / "data" / ".locks" / f"{room.name}.lock"):
-        log.info("%s: %s", room.name, reason)
-        began = time.monotonic()
-        if room.outputs:
-            folder.mkdir(parents=True, exist_ok=True)
-            fingerprint = build(folder, wanted) or wanted.recipe
-            replace(wanted, fingerprint=fingerprint).write(path)
-        else:
-            with new_folder(folder) as fresh:
-                fingerprint = build(fresh, wanted) or wanted.recipe
-                replace(wanted, fingerprint=fingerprint).write(fresh / path.name)
-        current().note(room.name, time.monotonic() - began)
+
+    def asked() -> str | None:
+        return why_stale(room, Record.read(path), wanted, folder, parameters.runtime.on_code_change)
+
+    reason = asked()
+    if reason is not None:
+        with only_writer(root / "data" / ".locks" / f"{room.name}.lock"):
+            if not room.outputs:
+                recover_folder(folder)
+                reason = asked()  # a kill may have left it beside its place
+            if reason is not None:
+                return _made(room, folder, path, reason, wanted, build)
+    found = Record.read(path)
+    assert found is not None
+    current().note(room.name, None)
+    return Artifact(folder, found.fingerprint)
+
+
+def _made(
+    room: Room, folder: Path, path: Path, reason: str, wanted: Record, build: Callable[[Path, Record], str | None]
+) -> Artifact:
+    """The caller holds the room's lock. `path` is the record's."""
+    log.info("%s: %s", room.name, reason)
+    began = time.monotonic()
+    if room.resumes:
+        folder.mkdir(parents=True, exist_ok=True)
+        fingerprint = build(folder, wanted) or wanted.recipe
+        replace(wanted, fingerprint=fingerprint).write(path)
+    elif room.outputs:
+        aside = folder / f".{room.name}"
+        with new_folder(aside) as fresh:
+            fingerprint = build(fresh, wanted) or wanted.recipe
+        # The record first: it would vouch for what is not its own while the files are moved.
+        replace_files(folder, aside, [path, *folder.glob(f"{room.name}.*"), *(folder / name for name in room.outputs)])
+        aside.rmdir()
+        replace(wanted, fingerprint=fingerprint).write(path)
+    else:
+        with new_folder(folder) as fresh:
+            fingerprint = build(fresh, wanted) or wanted.recipe
+            replace(wanted, fingerprint=fingerprint).write(fresh / path.name)
+    current().note(room.name, time.monotonic() - began)
     return Artifact(folder, fingerprint)
 
 

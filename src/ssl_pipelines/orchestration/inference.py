@@ -20,7 +20,7 @@ from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.inference.sources import KINDS, Images, Tables, open_source
 from ssl_pipelines.methods.registry import module_of
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.paths import home_root, project_root
+from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
@@ -51,7 +51,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
     recipe = _recipe(source, model, config, parameters)
     if _is_fresh(there, recipe, code, parameters, out):
         return out
-    with only_writer(project_root() / "data" / ".locks" / f"embed-{digest(str(out))[:8]}.lock"):
+    with only_writer(lock_of("embed", out)):
         encoder = encoder_of(block, config, model, parameters)
         about = {
             "recipe": recipe,
@@ -129,6 +129,9 @@ def _default_place(given: str, model: Upstream, config: ModelChoice) -> Path:
 def _check_place(block: str, out: Path, source: Images | Tables, output: str | None, there: Embeddings | None) -> None:
     """`there`: what `out` holds. What embed has not written is not overwritten."""
     key = f"{block}.output={output!r}"
+    parent = next(folder for folder in out.parents if folder.exists())
+    if not parent.is_dir():
+        raise InputError(f"{key}: {parent.name} is a file, a folder is expected there")
     if out.exists() and (there is None or not there.about):
         raise InputError(f"{key} exists and was not written by embed; remove it or give another name")
     if isinstance(source, Tables) and out.resolve().is_relative_to(source.root.resolve()):

@@ -14,6 +14,8 @@ def split_params(context: click.Context, option: click.Parameter, value: Any) ->
     if isinstance(value, dict):
         return value
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     pairs, depth, quote, before = [""], 0, "", "="
     for letter in re.sub(r"(?<=[=\[,])(@[^,\]]*)", r"'\1'", value):
@@ -27,7 +29,18 @@ def split_params(context: click.Context, option: click.Parameter, value: Any) ->
             pairs[-1] += letter
         before = before if letter == " " else letter
     pairs = [pair.strip() for pair in pairs if pair.strip()]
+    given = []
     for pair in pairs:
-        if not pair.partition("=")[0].strip() or "=" not in pair:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not key or not equals:
             raise click.BadParameter(f"{pair!r} is no KEY=VALUE", context, option)
-    return OmegaConf.to_container(OmegaConf.from_dotlist(["=".join(map(str.strip, pair.split("=", 1))) for pair in pairs]))
+        if " #" in value and value[0] not in "'\"[{":  # a folder's name, no comment
+            value = "'" + value.replace("'", "''") + "'"
+        given.append(f"{key}={value}")
+        try:
+            OmegaConf.to_container(OmegaConf.from_dotlist(given[-1:]))
+        except (YAMLError, OmegaConfBaseException):
+            raise click.BadParameter(
+                f"{pair!r}: the value cannot be read; text with []{{}}*&!:$ in it is to be put in quotes", context, option
+            ) from None
+    return OmegaConf.to_container(OmegaConf.from_dotlist(given))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ssl_pipelines.artifacts.record import digest
+
 
 def project_root() -> Path:
     """The folder of pyproject.toml: where the command runs, or the nearest parent that is a Kedro project."""
@@ -19,3 +21,8 @@ def project_root() -> Path:
 def home_root() -> Path:
     """The main checkout: DVC's queue runs experiments in temporary clones and says where it came from. Databases and raw data live here."""
     return Path(os.environ.get("DVC_ROOT") or project_root()).resolve()
+
+
+def lock_of(what: str, place: Path) -> Path:
+    """The lock of the one writer of `place`, wherever that lies."""
+    return project_root() / "data" / ".locks" / f"{what}-{digest(str(place))[:8]}.lock"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.contest import METRIC
 from ssl_pipelines.orchestration.paths import home_root
@@ -147,6 +148,8 @@ def registered_names(tracker: Tracker) -> list[str]:
 def the_name(tracker: Tracker, given: str | None) -> str:
     """`given`, else the only one there is. Raises InputError where there are several."""
     names = registered_names(tracker)
+    if given is not None and given not in names:
+        raise unknown("--name", given, names) if names else InputError(f"--name={given!r}: no model is registered here")
     if given is None and len(names) > 1:
         raise InputError(f"several models are registered here: give --name, one of {', '.join(names)}")
     return given or (names[0] if names else "encoder")

@@ -18,6 +18,7 @@ class Room:
     parameters: tuple[str, ...]  # keys of Parameters.read_by
     code: tuple[str, ...]  # modules whose import closure the room runs
     outputs: tuple[str, ...] = ()
+    resumes: bool = False  # what it has done so far lies in its folder: it puts its outputs there itself, after its record has gone
     on_request: bool = False  # runs where it is named alone: no part of the whole road, nor of `dvc repro`
     runs_methods: bool = False  # its code is also that of the method at hand
     # module:function(parameters, tracker), called before any room runs where this one is asked for; InputError ends the command
@@ -42,6 +43,7 @@ ROOMS: dict[str, Room] = {
             ("run",),
             ("ssl_pipelines.training.pretrain",),
             ("encoder.safetensors", "method.safetensors", "config.json", "history.parquet", "events.jsonl", "provenance.json", "pictures"),
+            resumes=True,
             runs_methods=True,
         ),
         Room(
@@ -67,6 +69,7 @@ ROOMS: dict[str, Room] = {
         Room(
             "few_labels", "few_labels_scores", "data/07_model_output/few_labels", ("store", "model", "features"), ("few_labels", "seed"),
             ("ssl_pipelines.evaluation.few_labels", "ssl_pipelines.reporting.few_labels"), on_request=True, runs_methods=True,
+            check="ssl_pipelines.orchestration.few_labels:check_few_labels",
         ),
         Room(
             "report", "report", "data/08_reporting",
@@ -76,7 +79,7 @@ ROOMS: dict[str, Room] = {
         Room(
             "transfer_eval", "transfer_scores", "data/10_transfer", ("model",), ("transfer_eval", "extract_features", "seed"),
             ("ssl_pipelines.evaluation.transfer",), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"),
-            on_request=True, runs_methods=True, check="ssl_pipelines.orchestration.transfer:check_transfer",
+            resumes=True, on_request=True, runs_methods=True, check="ssl_pipelines.orchestration.transfer:check_transfer",
         ),
         Room(
             "select", "selection", "data/11_selection", ("store", "features"), ("select", "seed"),

@@ -23,6 +23,7 @@ EMPTY = {  # table -> its columns where there is nothing to write
     "predictions": pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64"),
     "spectra": pd.DataFrame({"source": [], "rank": [], "eigenvalue": []}),
 }
+KEPT = (".json", ".parquet")
 SCORES = "scores"  # the folder of them among a run's artifacts
 log = logging.getLogger("ssl_pipelines")
 
@@ -39,14 +40,13 @@ def make_scores(
     room = ROOMS[name]
 
     def build(folder: Path, record: Record) -> None:
-        (folder / f"{name}.skipped.txt").unlink(missing_ok=True)  # of data that stood here before
         try:
             scores = evaluate(folder)
         except NotApplicable as reason:
             _write_nothing(folder, name, str(reason))
             return
         tell(name, scores)
-        keep([path for part in room.outputs if (path := folder / part).is_file()], room, record)
+        keep([path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in KEPT], room, record)
         tracker = current().tracker
         for network in networks(name):
             if tracker is not None:  # here the next run's takes its place

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ssl_pipelines.artifacts import InputError, new_folder
+from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.decode import Pixels, Unusable, decode
 from ssl_pipelines.inference.config import SearchConfig
@@ -20,7 +21,7 @@ from ssl_pipelines.inference.search import Found, Query, find
 from ssl_pipelines.inference.sources import KINDS, PARQUET, Images, Tables
 from ssl_pipelines.orchestration.inference import chosen_model, embeddings_of, encoder_of, shown, slug, source_of
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.paths import home_root, project_root
+from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.reporting.search_page import Hit, Section, write_search_page
 from ssl_pipelines.training.runtime import num_workers
 
@@ -49,7 +50,7 @@ def search(parameters: Parameters) -> Path:
     found = find(index, queries, vectors, config.k)
     if not any(found):
         raise InputError(f"search.source={config.source!r} has no image with an embedding to compare with")
-    with new_folder(out) as folder:
+    with only_writer(lock_of("search", out)), new_folder(out) as folder:
         _table(queries, found).to_csv(folder / TABLE, index=False)
         _page(folder / PAGE, queries[: config.shown], found, index, asked, config, encoder, parameters)
     log.info("search: %s of %s queries answered, the %d nearest of %s images: %s", f"{len(vectors):,}", f"{len(queries):,}", max(map(len, found)),

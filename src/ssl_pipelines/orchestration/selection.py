@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_pipelines.artifacts import Artifact, Record
+import pandas as pd
+
+from ssl_pipelines.artifacts import Artifact, InputError, Record
 from ssl_pipelines.evaluation.config import SelectConfig
 from ssl_pipelines.evaluation.selection import everything_is_labeled, select
 from ssl_pipelines.evaluation.selection_trial import trial
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.session import current
+
+ROOM = ROOMS["select"]
+CHOSEN = "select.csv"
 
 
 def make_selection(store: Artifact, features: Artifact, parameters: Parameters) -> Artifact:
@@ -22,6 +28,7 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
     def build(folder: Path, record: Record) -> None:
         from ssl_pipelines.reporting.selection import write_selection_page  # plots: a room that is up to date needs none
 
+        _keep_typed_labels(project_root() / ROOM.folder / CHOSEN)
         if not (config.simulate and everything_is_labeled(store.path)):
             select(features.path, store.path, config, seed, folder)
         scores = trial(features.path, store.path, config, seed, folder) if config.simulate else []
@@ -32,4 +39,13 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
             for file in sorted(folder.glob("*.*")):
                 tracker.file(file, "select")
 
-    return make(ROOMS["select"], parameters, {"store": store.fingerprint, "features": features.fingerprint}, build)
+    return make(ROOM, parameters, {"store": store.fingerprint, "features": features.fingerprint}, build)
+
+
+def _keep_typed_labels(file: Path) -> None:
+    """What a person has filled in is not written over."""
+    typed = int(pd.read_csv(file, dtype=str)["label"].notna().sum()) if file.is_file() else 0
+    if typed:
+        raise InputError(
+            f"{ROOM.folder}/{CHOSEN} has {typed} labels filled in and would be replaced: move it first; dataset.labels reads it from anywhere"
+        )

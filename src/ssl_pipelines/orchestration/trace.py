@@ -59,7 +59,7 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
     runs = Runs(tracker)
     with tempfile.TemporaryDirectory() as place:
         named = None if run is None else runs.find("--run", run)
-        folder = root / ROOMS["linear_eval"].folder if named is None else runs.fetch(named, (SCORES,), Path(place)) / SCORES
+        folder = root / _folder_of(metric) if named is None else runs.fetch(named, (SCORES,), Path(place)) / SCORES
         scores = Scores(folder, root / ROOMS["extract_features"].folder if named is None else None)
         row = _row(metric, scores)
         room = _room_of(metric, scores)
@@ -68,6 +68,14 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
         links = tuple(walk.links())
         wanted = walk.parameters()
         return Trace(metric, row, wanted, links, tuple(reproduce(room, wanted, walk.code(), walk.origin(), root)))
+
+
+def _folder_of(metric: str) -> str:
+    """Where its score lies: "transfer.knn.mean_rank" in the folder of transfer_eval, those of the whole road in one."""
+    block = metric.partition(".")[0]
+    return next(
+        (room.folder for room in ROOMS.values() if room.on_request and room.name.startswith(block)), ROOMS["linear_eval"].folder
+    )
 
 
 def _row(metric: str, scores: Scores) -> dict[str, Any]:
@@ -99,7 +107,7 @@ class _Walk:
     held: dict[str, Record] = field(default_factory=dict)  # room -> its record, where it is still the one that the number stands on
 
     def links(self) -> Iterator[Link]:
-        if self.named is None:
+        if self.named is None and not self.room.on_request:
             yield self._page()
         expected = self._inputs()
         yield self._score()

@@ -130,7 +130,9 @@ class Tracker:
             if version is None and alias is None:  # models:/m-...: a logged model, registered or not
                 return given, self.client.get_logged_model(name).source_run_id
             found = (
-                self.client.get_model_version_by_alias(name, alias) if alias else self.client.get_model_version(name, str(version))
+                self.client.get_model_version_by_alias(name, alias)
+                if alias is not None
+                else self.client.get_model_version(name, str(version))
             )
             logged = str(found.source or "").startswith("models:/m-")
             return str(found.source) if logged else f"models:/{found.name}/{found.version}", found.run_id or None

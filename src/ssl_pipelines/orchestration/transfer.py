@@ -22,7 +22,7 @@ from ssl_pipelines.evaluation.transfer import HEADS, Answers, Protocol, answer, 
 from ssl_pipelines.orchestration.freshness import make, why_stale
 from ssl_pipelines.orchestration.judged_store import open_judged
 from ssl_pipelines.orchestration.parameters import PATHS, Parameters
-from ssl_pipelines.orchestration.paths import home_root
+from ssl_pipelines.orchestration.paths import home_root, project_root
 from ssl_pipelines.orchestration.rooms import ROOMS, code_of
 from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.session import current
@@ -78,6 +78,7 @@ def make_transfer(model: Artifact, parameters: Parameters) -> Artifact:
             facts.append(_facts(name, store) | {"skipped": None})
             answers.append(_answers(name, frame, models, config, parameters, folder))
         scores = transfer_scores(answers, parameters.run.seed)
+        (project_root() / ROOM.record).unlink(missing_ok=True)
         write_json(folder / "transfer_eval.datasets.json", facts)
         write_json(folder / "transfer_eval.json", [asdict(score) for score in scores])
         write_transfer_page(folder, model.path, list(others))

@@ -17,7 +17,7 @@ RESERVED = ("trained", "random_init", "raw_pixels", "gain")  # what columns and 
 
 
 class SweepConfig(LinearConfig):
-    num_values: int = Field(default=45, ge=1, le=100)  # as Ericsson et al. 2021
+    num_values: int = Field(default=45, ge=3, le=100)  # as Ericsson et al. 2021
 
 
 class TransferConfig(Config):

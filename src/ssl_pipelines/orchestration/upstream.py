@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import InputError, new_folder, read_json
+from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.finetune import NETWORK
-from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.paths import lock_of, project_root
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.training.upstream import facts
 
+WAIT = 600.0  # seconds for another run that fetches the same model
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 ALLOWED = "allowed: a model folder, an MLflow run id, models:/<name>@<alias>, models:/<name>/<version>, runs:/<id>/finetuned"
 
@@ -68,6 +70,8 @@ def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
         folder = Path(given)
         if not (folder / "config.json").is_file():
             raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
+        if not (folder / "encoder.safetensors").is_file():
+            raise InputError(f"{key} is no model folder: encoder.safetensors is missing there; {ALLOWED}")
         note = folder / "provenance.json"
         known = read_json(note).get("mlflow_run_id") if note.is_file() else None
         return Upstream(given, folder, facts(folder), known)
@@ -90,7 +94,7 @@ def _fetched(key: str, uri: str, tracker: Tracker) -> Path:
     """The model folder within a logged model, which never changes, or within other artifacts, which are fetched anew."""
     place = project_root() / "data" / ".upstream" / re.sub(r"[^\w.-]+", "_", uri.partition(":/")[2])
     if not (place.is_dir() and uri.startswith("models:/m-")):
-        with new_folder(place) as fresh:
+        with only_writer(lock_of("download", place), wait=WAIT), new_folder(place) as fresh:
             tracker.download(key, uri, fresh)
     for description in sorted(place.rglob("config.json")):
         if (description.parent / "encoder.safetensors").is_file():

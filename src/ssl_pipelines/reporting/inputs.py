@@ -70,7 +70,7 @@ class Scores:
     @cached_property
     def rooms(self) -> dict[str, list[dict[str, Any]]]:
         """The known rooms in their order, then others; a room that did not run is absent."""
-        files = {path.stem: path for path in sorted(self.folder.glob("*.json")) if not path.name.endswith(".record.json")}
+        files = {path.stem: path for path in sorted(self.folder.glob("*.json")) if "." not in path.stem}  # no record, no notes
         order = [*(room for room in ROOMS if room in files), *(room for room in files if room not in ROOMS)]
         found = {room: _score_rows(files[room]) for room in order}
         if self.features is not None and (self.features / LIKELIHOOD).is_file():

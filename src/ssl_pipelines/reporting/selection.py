@@ -27,10 +27,10 @@ Rows = Mapping[str, Mapping[str, Any]]  # metric -> score
 
 
 def write_selection_page(folder: Path, store: Path, strategy: str) -> None:
-    """select.html from select.parquet and simulation.json in `folder`, either of which may be absent."""
+    """select.html from select.parquet and select.json in `folder`, either of which may be absent."""
     opened = Store.open(store)
     chosen = pd.read_parquet(folder / "select.parquet") if (folder / "select.parquet").is_file() else None
-    scores = {row["metric"]: row for row in read_json(folder / "simulation.json")} if (folder / "simulation.json").is_file() else {}
+    scores = {row["metric"]: row for row in read_json(folder / "select.json")} if (folder / "select.json").is_file() else {}
     write_page(
         folder / "select.html",
         "select.html.j2",

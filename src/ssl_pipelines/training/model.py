@@ -102,10 +102,9 @@ def write_description(folder: Path, description: dict[str, Any]) -> None:
 def read_description(folder: Path) -> dict[str, Any]:
     """config.json of a model folder. Raises InputError for a missing one and an unknown schema."""
     body: dict[str, Any] = read_json(folder / "config.json")
-    if body.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(
-            f"{folder / 'config.json'}: schema_version={body.get('schema_version')!r} is unknown; this version reads {SCHEMA_VERSION}"
-        )
+    found = body.get("schema_version") if isinstance(body, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(f"{folder / 'config.json'}: schema_version={found!r} is unknown; this version reads {SCHEMA_VERSION}")
     return body
 
 

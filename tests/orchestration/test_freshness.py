@@ -1,0 +1,83 @@
+"""What a second command or an error in the middle may do to a room: nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ssl_pipelines.artifacts import InputError, Record
+from ssl_pipelines.artifacts.files import write_json
+from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.rooms import ROOMS
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def asked(**changes) -> Parameters:
+    return Parameters.of({"method": "simclr", "pretrain": {"images_seen": 64}, "dataset": {"size": 12}} | changes)
+
+
+def write(folder: Path, room: str, text: str) -> None:
+    for name in ROOMS[room].outputs:
+        write_json(folder / name, text)
+
+
+def test_a_second_run_leaves_the_first_ones_work_alone(home):
+    room, inputs = ROOMS["few_labels"], {"store": "a"}
+
+    def slow(folder: Path, record: Record) -> None:
+        write_json(folder / "few_labels.draws.json", [1])
+        with pytest.raises(InputError, match="few_labels is being made by another run"):
+            make(room, asked(few_labels={"draws": 3}), inputs, lambda *_: pytest.fail("two writers"))
+        write_json(folder / "few_labels.json", [2])
+
+    made = make(room, asked(), inputs, slow)
+    assert {path.name for path in made.path.iterdir()} == {"few_labels.draws.json", "few_labels.json", "few_labels.record.json"}
+
+
+def test_a_kill_before_the_last_rename_is_mended_without_work():
+    room, inputs = ROOMS["few_labels"], {"store": "a"}
+    made = make(room, asked(), inputs, lambda folder, record: write_json(folder / "few_labels.json", [2]))
+    made.path.rename(made.path.with_name("few_labels.former"))
+    again = make(room, asked(), inputs, lambda *_: pytest.fail("it is there"))
+    assert json.loads((again.path / "few_labels.json").read_text()) == [2]
+
+
+def test_an_error_after_the_scores_leaves_the_former_ones_with_their_record():
+    room, inputs, three, four = ROOMS["linear_eval"], {"store": "a"}, {"num_values": 3}, {"num_values": 4}
+
+    def broken(folder: Path, record: Record) -> None:
+        write(folder, "linear_eval", "four")
+        raise ConnectionError("MLflow is not reachable")
+
+    made = make(room, asked(linear_eval=three), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    with pytest.raises(ConnectionError):
+        make(room, asked(linear_eval=four), inputs, broken)
+    make(room, asked(linear_eval=three), inputs, lambda *_: pytest.fail("it is there"))
+    assert json.loads((made.path / "linear_eval.json").read_text()) == "three"
+    make(room, asked(linear_eval=four), inputs, lambda folder, record: write(folder, "linear_eval", "four"))
+    assert json.loads((made.path / "linear_eval.json").read_text()) == "four"
+
+
+def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(monkeypatch):
+    room, inputs = ROOMS["linear_eval"], {"store": "a"}
+    made = make(room, asked(), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    with monkeypatch.context() as patched:
+        real = Path.rename
+
+        def rename(self, other):
+            if self.name == "linear_eval.predictions.parquet":
+                raise KeyboardInterrupt
+            return real(self, other)
+
+        patched.setattr(Path, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            make(room, asked(seed=1), inputs, lambda folder, record: write(folder, "linear_eval", "four"))
+    assert not (made.path / "linear_eval.record.json").exists()
+    make(room, asked(), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    assert sorted(path.name for path in made.path.iterdir()) == [
+        "linear_eval.json", "linear_eval.predictions.parquet", "linear_eval.record.json"
+    ]  # fmt: skip
