@@ -121,6 +121,6 @@ def _protocol(one: Drawn, key: Key, facts: Sequence[dict[str, Any]], config: Few
     l2s = sorted({fact["l2"] for fact in facts})
     spread = f"{l2s[0]:.4g}" if len(l2s) == 1 else f"{l2s[0]:.4g} to {l2s[-1]:.4g}"
     folds = max(fact["folds"] for fact in facts)
-    how = f"by {folds}-fold cross-validation" if folds > 1 else "on a held-out fifth"
+    how = f"by {folds}-fold cross-validation" if folds > 1 else "on one held-out fold"
     chosen = f"l2 of {config.l2_values} values chosen within the draw {how}, refit on all of it" if folds else "l2 fixed"
     return f"{what}; L2-regularized logistic regression on standardized features, {chosen}: {spread}; stage {stages}; {tested}"

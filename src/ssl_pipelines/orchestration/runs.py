@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PARENT, NAME, EXPERIMENT_NAME = "mlflow.parentRunId", "mlflow.runName", "DVC_EXP_NAME"
 SHORTEST = 4  # characters of a run id that may name it
 SHOWN = 6
-ALLOWED = "allowed: an MLflow run id or its beginning, a run's name, a DVC experiment's, a checkout's folder"
+ALLOWED = "allowed: an MLflow run id or its beginning, a run's name, a DVC experiment's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Runs:
         near = difflib.get_close_matches(given, [*names, *(run.info.run_id for run in known)], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         newest = _listed([self._of(run) for run in self.pretrainings]) or "none"
-        return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}")
+        folders = "" if key.startswith("--") else ", a checkout's folder"  # read by compare alone
+        return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}{folders}")
 
     def _of(self, run: Run) -> Finished:
         """With the evaluations of the same DVC experiment, or of none."""
