@@ -116,3 +116,10 @@ def test_a_negative_temperature_names_its_key():
 def test_workers_are_named_without_a_type_behind():
     with pytest.raises(InputError, match=r"^runtime\.workers='two' "):
         RuntimeConfig.of({"workers": "two"}, "runtime")
+
+
+@pytest.mark.parametrize(
+    ("values", "place"), [({"inner": 3}, "room.inner=3"), ({"by_name": "x"}, "room.by_name='x'"), ({"maybe": 1}, "room.maybe=1")]
+)
+def test_a_block_is_no_class_to_the_user(values, place):
+    assert refusal(values) == f"{place} is refused: allowed is a block of keys"

@@ -45,12 +45,17 @@ def _one_line(model: type[BaseModel], error: ValidationError, key: str) -> Input
     name = ".".join(filter(None, [key, *where]))
     if first["type"] == "missing":
         return InputError(f"{name} is missing and has no default")
-    same = [problem["msg"] for problem in problems if _walk(model, problem["loc"])[0] == where]  # a union has one a member
+    same = [_said(problem) for problem in problems if _walk(model, problem["loc"])[0] == where]  # a union has one a member
     allowed = " or ".join(message.removeprefix("Value error, ").removeprefix("Input should be ") for message in same)
     if isinstance(first["input"], Mapping) and first["type"] == "value_error":  # keys that do not fit together
         return InputError(f"{name}: {allowed}")
     verb = "allowed is " if same[0].startswith("Input should be ") else ""
     return InputError(f"{name}={first['input']!r} is refused: {verb}{allowed}")
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    """pydantic's own words for a block name classes."""
+    return "Input should be a block of keys" if problem["type"] in ("model_type", "dict_type") else str(problem["msg"])
 
 
 def unknown_key(name: str, allowed: list[str]) -> InputError:
