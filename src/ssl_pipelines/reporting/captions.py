@@ -29,7 +29,7 @@ CAPTIONS = {
     "the batch whose embeddings are nearest to that one's.",
     "local_mim/histograms": "Histograms of gradients, drawn as stars. In each row: those of the visible cells; with the hidden ones as "
     "predicted; all true ones.",
-    "made/levels": "Gray levels. In each row: what the network reads of an image; the image.",
+    "made/levels": "Levels. In each row: what the network reads of an image, a few levels a channel; the image.",
     "mp3/positions": "Solved positions. In each row: the patches that were context, the others gray; all patches put where each was "
     "predicted to belong, the surest where several claim a place, gray where none does; the image.",
     "qb_heat/feature_maps": "Feature maps, the three leading principal components as colors. In each row: the block that was encoded; its "
