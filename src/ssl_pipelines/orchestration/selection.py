@@ -44,8 +44,13 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
 
 def _keep_typed_labels(file: Path) -> None:
     """What a person has filled in is not written over."""
-    typed = int(pd.read_csv(file, dtype=str)["label"].notna().sum()) if file.is_file() else 0
+    if not file.is_file():
+        return
+    try:
+        typed = f"has {count} labels filled in" if (count := int(pd.read_csv(file, dtype=str)["label"].notna().sum())) else ""
+    except (KeyError, ValueError):
+        typed = "was changed by hand"
     if typed:
         raise InputError(
-            f"{ROOM.folder}/{CHOSEN} has {typed} labels filled in and would be replaced: move it first; dataset.labels reads it from anywhere"
+            f"{ROOM.folder}/{CHOSEN} {typed} and would be replaced: move it first; dataset.labels reads it from anywhere"
         )
