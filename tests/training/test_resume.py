@@ -117,6 +117,12 @@ def test_collapse_stops(digits, tmp_path, monkeypatch):
         train(digits, tmp_path, runtime={"on_collapse": "stop", "watch_every": 2})
 
 
+def test_a_likelihood_is_not_stopped_for_a_low_rank(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.Watch, "judge", lambda self, found: "the embedding has collapsed")
+    train(digits, tmp_path, "made", runtime={"on_collapse": "stop", "watch_every": 2})
+    assert (tmp_path / "final/encoder.safetensors").is_file()
+
+
 def test_out_of_memory_names_the_batch_size(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "announce", lambda *_: None)
 

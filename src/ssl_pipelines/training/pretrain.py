@@ -160,7 +160,7 @@ def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step
     found = watch.look(loop.method)
     for name, value in found.items():
         events.number(step, name, value)
-    verdict = watch.judge(found)
+    verdict = watch.judge(found) if loop.method.can_collapse else None
     if verdict and runtime.on_collapse == "stop":
         raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
     if verdict:
