@@ -89,7 +89,6 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[MethodConfig]]
     recipe: ClassVar[Recipe] = Recipe()
     compares_within_batch: ClassVar[bool] = True  # then gradient accumulation is refused
-    can_collapse: ClassVar[bool] = True  # one embedding for all images may please the loss: the watch stops a run that ends there
     encoders: ClassVar[tuple[str, ...]] = ("encoder",)  # what encoder.safetensors holds
     needs: ClassVar[tuple[str, ...]] = ()  # "rgb", or a kind of encoder: refused before data is touched where absent
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation

@@ -41,7 +41,6 @@ class LikelihoodMethod(Method):
 
     judged_at = "best"
     compares_within_batch = False
-    can_collapse = False  # every pixel has to be told; of dark images in few levels the rank is low from the start
     needs: ClassVar[tuple[str, ...]] = (OWN,)
     unit: ClassVar[str] = "bits_per_dim"  # of a symbol
 

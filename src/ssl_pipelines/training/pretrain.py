@@ -17,6 +17,7 @@ from ssl_pipelines.artifacts import InputError, write_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.distributed import world_size
 from ssl_pipelines.methods.base import Method
+from ssl_pipelines.methods.likelihood import LikelihoodMethod
 from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history
@@ -160,7 +161,9 @@ def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step
     found = watch.look(loop.method)
     for name, value in found.items():
         events.number(step, name, value)
-    verdict = watch.judge(found) if loop.method.can_collapse else None
+    if isinstance(loop.method, LikelihoodMethod):
+        return  # every pixel has to be told, so nothing collapses; of dark images in few levels the rank is low from the start
+    verdict = watch.judge(found)
     if verdict and runtime.on_collapse == "stop":
         raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
     if verdict:
