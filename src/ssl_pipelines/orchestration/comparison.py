@@ -54,7 +54,11 @@ def _named(given: Sequence[str], tracker: Tracker, place: Path) -> list[Run]:
     for index, name in enumerate(given):
         checkout = _checkout(name)
         key = f"{KEY}[{index}]"
-        found.append(_of_checkout(key, checkout) if checkout else _of_mlflow(key, runs.find(key, name), runs, place / str(index)))
+        found.append(
+            _of_checkout(key, checkout)
+            if checkout
+            else _of_mlflow(key, runs.find(key, name, ", a checkout's folder"), runs, place / str(index))
+        )
     seen: dict[tuple[str, ...], str] = {}
     for name, run in zip(given, found, strict=True):
         same = seen.setdefault(tuple(run.identity.values()), name)

@@ -146,7 +146,7 @@ def registered_names(tracker: Tracker) -> list[str]:
 
 
 def the_name(tracker: Tracker, given: str | None) -> str:
-    """`given`, else the only one there is. Raises InputError where there are several."""
+    """`given`, else the only one there is. Raises InputError where there are several, or `given` is none of them."""
     names = registered_names(tracker)
     if given is not None and given not in names:
         raise unknown("--name", given, names) if names else InputError(f"--name={given!r}: no model is registered here")

@@ -50,8 +50,8 @@ class Runs:
         self.pretrainings = [run for run in every if PARENT not in run.data.tags and "fingerprint" in run.data.tags]
         self._children = [run for run in every if run.data.tags.get(PARENT) in self._by_id]
 
-    def find(self, key: str, given: str) -> Finished:
-        """Raises InputError, one line, where `given` names none or several."""
+    def find(self, key: str, given: str, also: str = "") -> Finished:
+        """Raises InputError, one line, where `given` names none or several; `also`: what else the caller would have taken."""
         tops = {run.info.run_id for run in self.pretrainings}
         known = [run for run in self._by_id.values() if run.info.run_id in tops or run in self._children]
         begins = [run for run in known if len(given) >= SHORTEST and run.info.run_id.startswith(given)]
@@ -61,7 +61,7 @@ class Runs:
             for run in begins or self._experiment(known, given) or named
         }
         if not found:
-            raise self._unknown(key, given, known)
+            raise self._unknown(key, given, known, also)
         if len(found) > 1:
             raise InputError(f"{key}={given!r} names {len(found)} runs: {_listed(list(found.values()))}; give one of their ids")
         return next(iter(found.values()))
@@ -100,13 +100,12 @@ class Runs:
         trained = [run for run in of if PARENT not in run.data.tags]
         return trained or of
 
-    def _unknown(self, key: str, given: str, known: Sequence[Run]) -> InputError:
+    def _unknown(self, key: str, given: str, known: Sequence[Run], also: str) -> InputError:
         names = [str(run.data.tags[tag]) for run in known for tag in (EXPERIMENT_NAME, NAME) if tag in run.data.tags]
         near = difflib.get_close_matches(given, [*names, *(run.info.run_id for run in known)], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         newest = _listed([self._of(run) for run in self.pretrainings]) or "none"
-        folders = "" if key.startswith("--") else ", a checkout's folder"  # read by compare alone
-        return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}{folders}")
+        return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}{also}")
 
     def _of(self, run: Run) -> Finished:
         """With the evaluations of the same DVC experiment, or of none."""

@@ -47,10 +47,11 @@ def _keep_typed_labels(file: Path) -> None:
     if not file.is_file():
         return
     try:
-        typed = f"has {count} labels filled in" if (count := int(pd.read_csv(file, dtype=str)["label"].notna().sum())) else ""
+        count = int(pd.read_csv(file, dtype=str)["label"].notna().sum())
+        found = f"has {count} labels filled in" if count else None
     except (KeyError, ValueError):
-        typed = "was changed by hand"
-    if typed:
+        found = "was changed by hand"
+    if found:
         raise InputError(
-            f"{ROOM.folder}/{CHOSEN} {typed} and would be replaced: move it first; dataset.labels reads it from anywhere"
+            f"{ROOM.folder}/{CHOSEN} {found} and would be replaced: move it first; dataset.labels reads it from anywhere"
         )

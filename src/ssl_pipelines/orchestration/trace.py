@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from ssl_pipelines.artifacts import InputError, Record, read_json
 from ssl_pipelines.artifacts.code import ROOT, changed, digests_of
-from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.orchestration.freshness import missing
@@ -20,8 +19,9 @@ from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
 from ssl_pipelines.orchestration.runs import Finished, Runs, logged_parameters
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.trace_facts import what_it_is
+from ssl_pipelines.orchestration.trace_score import folder_of, room_of, row_of
 from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.reporting.inputs import PIXELS, Scores
+from ssl_pipelines.reporting.inputs import Scores
 
 State = Literal["holds", "stale", "missing", "unknown"]
 TITLES = {
@@ -59,40 +59,15 @@ def trace(metric: str, root: Path, tracker: Tracker, run: str | None = None) -> 
     runs = Runs(tracker)
     with tempfile.TemporaryDirectory() as place:
         named = None if run is None else runs.find("--run", run)
-        folder = root / _folder_of(metric) if named is None else runs.fetch(named, (SCORES,), Path(place)) / SCORES
+        folder = root / folder_of(metric) if named is None else runs.fetch(named, (SCORES,), Path(place)) / SCORES
         scores = Scores(folder, root / ROOMS["extract_features"].folder if named is None else None)
-        row = _row(metric, scores)
-        room = _room_of(metric, scores)
+        row = row_of(metric, scores)
+        room = room_of(metric, scores)
         record = Record.read(folder / Path(room.record).name if named is not None else root / room.record)
         walk = _Walk(root, runs, metric, row, room, record, named)
         links = tuple(walk.links())
         wanted = walk.parameters()
         return Trace(metric, row, wanted, links, tuple(reproduce(room, wanted, walk.code(), walk.origin(), root)))
-
-
-def _folder_of(metric: str) -> str:
-    """Where its score lies: "transfer.knn.mean_rank" in the folder of transfer_eval, those of the whole road in one."""
-    block = metric.partition(".")[0]
-    return next(
-        (room.folder for room in ROOMS.values() if room.on_request and room.name.startswith(block)), ROOMS["linear_eval"].folder
-    )
-
-
-def _row(metric: str, scores: Scores) -> dict[str, Any]:
-    if not scores.by_metric:
-        raise InputError(f"METRIC={metric!r}: no room has left a score here yet; kedro run makes them")
-    if metric not in scores.by_metric:
-        of_room = [name for name in scores.by_metric if name.partition(".")[0] == metric.partition(".")[0]]
-        raise unknown("METRIC", metric, of_room or [name for name, row in scores.by_metric.items() if row.get("baseline") is None])
-    return scores.by_metric[metric]
-
-
-def _room_of(metric: str, scores: Scores) -> Room:
-    name = next(room for room, rows in scores.rooms.items() if any(row["metric"] == metric for row in rows))
-    room = ROOMS.get("extract_features" if name == PIXELS else name)
-    if room is None:
-        raise InputError(f"METRIC={metric!r} stands in {name}.json, which no room of this project makes")
-    return room
 
 
 @dataclass

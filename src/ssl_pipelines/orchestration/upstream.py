@@ -68,10 +68,9 @@ def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
     """The model that `given` names. Raises InputError, one line that begins with `key`, for what is not there or is no model of this project."""
     if not is_reference(given):
         folder = Path(given)
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{key} is no model folder: config.json is missing there; {ALLOWED}")
-        if not (folder / "encoder.safetensors").is_file():
-            raise InputError(f"{key} is no model folder: encoder.safetensors is missing there; {ALLOWED}")
+        missing = next((name for name in ("config.json", "encoder.safetensors") if not (folder / name).is_file()), None)
+        if missing:
+            raise InputError(f"{key} is no model folder: {missing} is missing there; {ALLOWED}")
         note = folder / "provenance.json"
         known = read_json(note).get("mlflow_run_id") if note.is_file() else None
         return Upstream(given, folder, facts(folder), known)

@@ -17,7 +17,6 @@ from ssl_pipelines.artifacts import InputError, write_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.distributed import world_size
 from ssl_pipelines.methods.base import Method
-from ssl_pipelines.methods.likelihood import LikelihoodMethod
 from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.events import Events, history
@@ -127,7 +126,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             log_entries(all_of_them=looked_at or due)  # a checkpoint comes after all that led to it
             if events and looked_at:
                 with pace.paused():
-                    _look(loop, watch, runtime, events, done)
+                    watch.report(loop.method, events, done, runtime.on_collapse)
                     save_pictures(loop, work, events, done)
                 say_where(bar)
             if done == total:
@@ -155,19 +154,6 @@ def _log_entry(entry: Entry, events: Events | None, bar: Progress, task: TaskID)
     speed = entry.clock["images_per_second"]
     events.number(entry.step, "train/images_per_second", speed)
     bar.update(task, loss=f"loss {loss:.3f}", speed=f"{speed:,.0f} images/s")
-
-
-def _look(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events, step: int) -> None:
-    found = watch.look(loop.method)
-    for name, value in found.items():
-        events.number(step, name, value)
-    if isinstance(loop.method, LikelihoodMethod):
-        return  # every pixel has to be told, so nothing collapses; of dark images in few levels the rank is low from the start
-    verdict = watch.judge(found)
-    if verdict and runtime.on_collapse == "stop":
-        raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
-    if verdict:
-        log.warning("pretrain: %s at step %d", verdict, step)
 
 
 def _measure(work: Path, pace: Pace, device: torch.device) -> None:

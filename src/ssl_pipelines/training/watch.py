@@ -3,6 +3,8 @@ kNN, on a fixed sample in evaluation mode."""
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
@@ -11,7 +13,9 @@ from ssl_pipelines.algorithms.spectra import effective_rank, embedding_std
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.methods.base import Method
+from ssl_pipelines.methods.likelihood import LikelihoodMethod
 from ssl_pipelines.training.embedding import embed_images
+from ssl_pipelines.training.events import Events
 from ssl_pipelines.training.randomness import derive
 
 SAMPLE, BANK, QUERIES = 512, 1000, 500  # images, where that many are trained on between two looks
@@ -20,6 +24,8 @@ EMBEDDING = ("watch/embedding_std", "watch/effective_rank")  # of what is evalua
 PROJECTION = ("watch/projection_std", "watch/projection_rank")  # of what the loss compares
 NAMES = {"embedding": EMBEDDING, "projection": PROJECTION}
 LEAST_STD, LEAST_RANK, PATIENCE = 1e-2, 1.5, 2  # embedding_std is 1 for an isotropic embedding, 0 for a point
+
+log = logging.getLogger("ssl_pipelines")
 
 
 class Watch:
@@ -73,6 +79,19 @@ class Watch:
             found["watch/knn_top1"] = float((guess == labels).float().mean())
         method.train(was_training)
         return found
+
+    def report(self, method: Method, events: Events, step: int, on_collapse: str) -> None:
+        """A look, written down. A collapse is warned of; Stopped is raised where `on_collapse` is "stop"."""
+        found = self.look(method)
+        for name, value in found.items():
+            events.number(step, name, value)
+        if isinstance(method, LikelihoodMethod):
+            return  # every pixel has to be told, so nothing collapses; of dark images in few levels the rank is low from the start
+        verdict = self.judge(found)
+        if verdict and on_collapse == "stop":
+            raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
+        if verdict:
+            log.warning("pretrain: %s at step %d", verdict, step)
 
     def judge(self, found: dict[str, float]) -> str | None:
         """A sentence when the embedding or the projection has been collapsed for `PATIENCE` looks in a row, else None."""

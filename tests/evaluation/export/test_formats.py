@@ -154,8 +154,8 @@ FEW_IMAGES = {"local_aggregation": {"images_per_cluster": 20}, "pic": {"window_f
 @pytest.mark.slow
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_in_onnx_or_a_line_that_says_why_not(tmp_path, photos, name):
-    changes = {"methods": {name: FEW_IMAGES[name]}} if name in FEW_IMAGES else {}
-    model, out = model_folder(tmp_path / "model", photos, name, **changes), tmp_path / "out"
+    model = model_folder(tmp_path / "model", photos, name, methods={name: FEW_IMAGES.get(name, {})})
+    out = tmp_path / "out"
     out.mkdir()
     made = export(model, None, photos, out)
     print(name, made.differences, made.missing)
