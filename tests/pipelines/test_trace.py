@@ -150,8 +150,13 @@ def test_a_commit_is_named_and_its_code_held_against_what_ran(ask, finished):
         {"pretrain.epochs": 2.5, "pretrain.images_seen": None},
         {"dataset.reader": "image_folder", "dataset.root": "/some, where", "dataset.size": 32, "backbone.name": "resnet18"},
         {"dataset.fields": ["saliency"], "method": "byol", "methods.byol.views.backgrounds.random": 0.2},
+        {"transfer_eval.datasets.digits.reader": "mnist5k", "seed": 2},
+        {
+            "transfer_eval.datasets.cars.reader": "image_folder", "transfer_eval.datasets.cars.root": "/cars",
+            "transfer_eval.datasets.cars.channels": 1, "transfer_eval.models.twin": "/twin", "transfer_eval.knn.k": 3,
+        },
     ],
-)
+)  # fmt: skip
 def test_the_command_gives_exactly_the_parameters_that_are_wanted(given):
     from omegaconf import OmegaConf
 
@@ -159,10 +164,11 @@ def test_the_command_gives_exactly_the_parameters_that_are_wanted(given):
     from ssl_pipelines.orchestration.params_option import split_params
     from ssl_pipelines.orchestration.reproduce import _text
 
-    keys = tuple(key for name in upstream("linear_eval") for key in ROOMS[name].parameters)
+    room = ROOMS["transfer_eval" if any(key.startswith("transfer_eval") for key in given) else "linear_eval"]
+    keys = tuple(key for name in upstream(room.name) for key in ROOMS[name].parameters)
     wanted = flatten(Parameters.of(deep_merge(BASE, nested(given))).read_by(keys))
     wanted = json.loads(json.dumps(wanted))  # as a record holds them
-    overrides, left = differing(BASE, wanted, ROOMS["linear_eval"])
+    overrides, left = differing(BASE, wanted, room)
     assert left == []
     typed = ",".join(f"{key}={_text(value)}" for key, value in overrides.items())
     again = OmegaConf.to_container(OmegaConf.merge(BASE, split_params(None, None, typed)))  # type: ignore[arg-type]

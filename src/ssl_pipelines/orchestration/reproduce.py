@@ -22,7 +22,9 @@ from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
 
 SOURCE = f"src/{PACKAGE}"
-TRIES, SHOWN = 6, 3
+TRIES, SHOWN = 8, 3
+NAMED = ("transfer_eval.datasets.", "transfer_eval.models.")  # what lies below bears the user's names: the defaults have none
+PLACE = (".reader", ".root")
 FIRST = ("dataset.reader", "method", "backbone.name", "pretrain.optimizer.name")  # on them the other keys' defaults depend
 
 
@@ -69,6 +71,7 @@ def command(room: Room, overrides: Mapping[str, Any]) -> str:
 def differing(base: Mapping[str, Any], wanted: Mapping[str, Any], room: Room) -> tuple[dict[str, Any], list[str]]:
     """(what to give beside `base` so that the room and those before it read what is wanted, the keys for which nothing helps)."""
     keys = tuple(key for name in upstream(room.name) for key in ROOMS[name].parameters)
+    transferred = tuple(name for name in NAMED if name.partition(".")[0] in keys)
     overrides: dict[str, Any] = {}
     for _ in range(TRIES):
         try:
@@ -79,13 +82,18 @@ def differing(base: Mapping[str, Any], wanted: Mapping[str, Any], room: Room) ->
         other = {key: wanted[key] for key in found.keys() & wanted.keys() if _plain(found[key]) != _plain(wanted[key])}
         other |= {key: value for key, value in wanted.items() if key.startswith("pretrain.upstream.") and key not in found}
         other.pop("pretrain.upstream", None)
+        other |= {key: value for key, value in wanted.items() if key.startswith(transferred) and key not in found}
         if not other:
             return dict(sorted(overrides.items())), []
         first = next((key for key in FIRST if key in other), None)
         if first == "dataset.reader":
             chosen = {key: value for key, value in other.items() if key.startswith("dataset.")}
-        else:
-            chosen = other if first is None else {first: other[first]}
+        elif first is not None:
+            chosen = {first: other[first]}
+        else:  # of a further data set its reader and place come first: the other keys have defaults then
+            chosen = {
+                key: value for key, value in other.items() if key.startswith(transferred) and key.endswith(PLACE) and value
+            } or other
         if all(key in overrides for key in chosen):
             break
         overrides |= chosen
