@@ -141,9 +141,10 @@ def test_what_cannot_work_is_refused(changes, words):
 
 
 def test_view_sizes_that_the_encoder_cannot_take_are_refused(digits):
+    small = {"groups": {"local": {"size": 24}}}
     with pytest.raises(InputError, match=r"patch_size=16 does not divide the view size 24"):
-        ready(digits, VIT | {"patch_size": 16})
+        ready(digits, VIT | {"patch_size": 16}, views=small)
     with pytest.raises(InputError, match="'relative' is made for views of 16 px alone, and here are some of 24"):
-        ready(digits, VIT | {"positions": "relative"})
+        ready(digits, VIT | {"positions": "relative"}, views=small)
     with pytest.raises(InputError, match=r"'vit_tiny_patch16_224' takes views of 16 px alone"):
-        ready(digits, {"name": "vit_tiny_patch16_224", "width": 1.0})
+        ready(digits, {"name": "vit_tiny_patch16_224", "width": 1.0}, views=small)

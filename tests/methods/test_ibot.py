@@ -10,8 +10,6 @@ from small_runs import small_config, small_loop
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.base import Clock
 from ssl_pipelines.methods.distillation.dino import DINO
-from ssl_pipelines.methods.masked.ibot import IBOT
-from ssl_pipelines.methods.registry import method_config
 
 CLOCK = Clock(0, 8, 0)
 
@@ -189,14 +187,6 @@ def test_what_would_be_ignored_is_refused(own, words):
 def test_the_warmup_is_of_the_patches_temperature_too():
     own = {"patch_temperature_end": 0.07, "temperature_warmup_fraction": 0.5}
     assert small_config("ibot", methods={"ibot": own}).method_config.temperature_warmup_fraction == 0.5
-
-
-@pytest.mark.parametrize(("large", "small"), [(28, 12), (32, 16), (56, 24), (96, 48), (224, 96)])
-def test_small_crops_follow_the_large_ones(large, small):
-    plan = IBOT.Config().resolved_views(large)
-    assert [plan.groups[name].size for name in ("first", "second", "local")] == [large, large, small]
-    given = method_config("ibot", {"views": {"groups": {"local": {"size": 20}}}})
-    assert given.resolved_views(large).groups["local"].size == 20
 
 
 def test_one_patch_a_crop_is_refused(digits):

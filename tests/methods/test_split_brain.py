@@ -51,8 +51,8 @@ def test_the_halves_share_nothing(photos):
     for k, other in ((0, 1), (1, 0)):
         method.zero_grad()
         method.predict((lightness, ab))[k].square().mean().backward()
-        assert all(parameter.grad is None for parameter in (*method.halves[other].parameters(), *method.heads[other].parameters()))
-        assert all(parameter.grad is not None for parameter in (*method.halves[k].parameters(), *method.heads[k].parameters()))
+        assert all(parameter.grad is None for parameter in (*method.towers[other].parameters(), *method.heads[other].parameters()))
+        assert all(parameter.grad is not None for parameter in (*method.towers[k].parameters(), *method.heads[k].parameters()))
 
 
 def test_each_half_sees_its_own_channels(photos):
@@ -60,18 +60,18 @@ def test_each_half_sees_its_own_channels(photos):
     method.eval()
     images = batch.views["global"][0]
     gray = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    d = method.halves[0].dim
+    d = method.towers[0].dim
     z, of_gray = method.encode(images), method.encode(gray)
     assert of_gray[:, d:].std(0).max() < 1e-3, "gray has no color"
     assert of_gray[:, :d].std(0).max() > 1e-2
-    torch.testing.assert_close(z[:, :d], method.halves[0](rgb_to_lab(images)[:, :1]))
-    torch.testing.assert_close(z[:, d:], method.halves[1](rgb_to_lab(images)[:, 1:]))
+    torch.testing.assert_close(z[:, :d], method.towers[0](rgb_to_lab(images)[:, :1]))
+    torch.testing.assert_close(z[:, d:], method.towers[1](rgb_to_lab(images)[:, 1:]))
 
 
 def test_both_halves_together_are_as_wide_as_one_encoder(photos):
     method, batch = ready(photos)
     whole = small_loop(small_config("rotation", backbone={"width": 0.5}), photos).method
-    assert method.dim == whole.dim == 2 * method.halves[0].dim
+    assert method.dim == whole.dim == 2 * method.towers[0].dim
     images = batch.views["global"][0]
     for name, features in method.stages(images).items():
         assert features.shape == whole.encoder.stages(images)[name].shape, name

@@ -1,7 +1,7 @@
 """DeepCluster-v2: views are classified by spherical k-means of the last epoch's embeddings, whose centroids are the classifier.
 Caron et al., NeurIPS 2020, arXiv:2006.09882, appendix D.
 
-Differs: 3 sets of 300 centroids, two small crops of 24 px and SGD suit tens of thousands of images of 32 px; no blur. A run of fewer
+Differs: 3 sets of 300 centroids, two small crops (of 24 px beside 32) and SGD suit tens of thousands of small images; no blur. A run of fewer
 than `min_epochs` passes over the data clusters that often; what is clustered then are the embeddings of the last N draws, the
 first time those of plain images. An empty cluster takes half of the largest; the authors' keeps its centroid.
 """
@@ -20,20 +20,20 @@ from ssl_pipelines.algorithms.kmeans import kmeans, nearest_centroid
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import all_reduce_mean, gather_rows
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, Parts
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import OptimizerConfig, Recipe
+from ssl_pipelines.methods.multi_crop import MultiCropConfig, multi_crop
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, multi_crop
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan
 
 HALF = (torch.float16, torch.bfloat16)  # too coarse for a softmax over thousands of prototypes
 MISSING = -1  # the label of an image without a recent embedding: ignored
 
 
 class DeepClusterV2(Method):
-    class Config(MethodConfig):
-        free_counts = ("local",)
+    class Config(MultiCropConfig):
         name: Literal["deepcluster_v2"] = "deepcluster_v2"
-        views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2, size=24)
+        views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2)
         temperature: float = Field(default=0.1, gt=0, le=10)
         hidden_dim: int = Field(default=512, ge=8, le=8192)
         projection_dim: int = Field(default=128, ge=2, le=8192)

@@ -1,10 +1,10 @@
 """SwAV: every view predicts to which prototypes another view of its image was assigned, where assignments use all prototypes alike.
 Caron et al., NeurIPS 2020, arXiv:2006.09882.
 
-Differs: 100 prototypes and a queue of 4 batches suit tens of thousands of images; two small crops of 24 px (6 of 96 beside 224) and
-wider areas suit images of 32; no blur; SGD takes the place of LARS; a batch norm ends the projection and epsilon is 0.03 (0.05), for
-otherwise the codes of a short run stay uniform. Prototypes are frozen for the first epoch and the queue is used from epoch 3 on (15
-of hundreds); a run of fewer than `min_epochs` passes over the data is cut into that many epochs.
+Differs: 100 prototypes and a queue of 4 batches suit tens of thousands of images; two small crops (6) of 24 px beside 32 (96 beside
+224 in both) and wider areas suit small images; no blur; SGD takes the place of LARS; a batch norm ends the projection and epsilon is
+0.03 (0.05), for otherwise the codes of a short run stay uniform. Prototypes are frozen for the first epoch and the queue is used from
+epoch 3 on (15 of hundreds); a run of fewer than `min_epochs` passes over the data is cut into that many epochs.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import local_rows, world_size
 from ssl_pipelines.losses.swapped_prediction import swapped_prediction
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import OptimizerConfig, Recipe
+from ssl_pipelines.methods.multi_crop import MultiCropConfig, multi_crop
 from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.prototypes import Prototypes
 from ssl_pipelines.networks.queue import Queue
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, multi_crop
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan
 
 
 class SwAV(Method):
-    class Config(MethodConfig):
-        free_counts = ("local",)
+    class Config(MultiCropConfig):
         name: Literal["swav"] = "swav"
-        views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2, size=24)
+        views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2)
         temperature: float = Field(default=0.1, gt=0, le=10)
         hidden_dim: int = Field(default=512, ge=8, le=8192)
         projection_dim: int = Field(default=128, ge=2, le=8192)

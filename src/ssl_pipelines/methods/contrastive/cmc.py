@@ -8,7 +8,7 @@ Differs: a ResNet per modality at the run's full width, as the authors do for Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Literal
 
@@ -18,10 +18,10 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ssl_pipelines.losses.nce import nce_of_first_normalizer
-from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.base import Clock, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.towers import TowersMethod
 from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negatives
-from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.lab import rgb_to_lab
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
@@ -30,7 +30,7 @@ CHANNELS = {"L": [0], "a": [1], "b": [2], "ab": [1, 2]}
 MIDDLE, HALF_RANGE = (50.0, 6.025, -6.690), (50.0, 92.208, 101.168)  # of L, a, b over sRGB (authors' code)
 
 
-class CMC(Method):
+class CMC(TowersMethod):
     class Config(MethodConfig):
         name: Literal["cmc"] = "cmc"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
@@ -52,9 +52,6 @@ class CMC(Method):
             check_negatives("methods.cmc.negatives", self.negatives, num_samples)
 
     config: Config
-    needs = ("rgb",)
-    encoders = ("towers",)
-    towers: Sequence[Encoder]
     projectors: Sequence[nn.Linear]
     banks: Sequence[MemoryBank]
     log_z: Tensor
@@ -99,17 +96,3 @@ class CMC(Method):
         self.log_z.copy_(memory["log_z"])
         for m, bank in enumerate(self.banks):
             bank.update(memory["ids"], memory[f"z{m}"])
-
-    def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
-        return torch.cat([tower(x) for tower, x in zip(self.towers, self.split(images), strict=True)], dim=1)
-
-    def stages(self, images: Tensor) -> Mapping[str, Tensor]:
-        return {"final": self.encode(images)}
-
-    @property
-    def dim(self) -> int:
-        return sum(tower.dim for tower in self.towers)
-
-    @property
-    def pooling(self) -> str:
-        return self.towers[0].pooling

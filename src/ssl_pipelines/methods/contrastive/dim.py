@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import rand_rows
+from ssl_pipelines.losses.adversarial import critic_loss, fooling_loss
 from ssl_pipelines.losses.mutual_information import Measure, mutual_information_loss, place_scores
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
@@ -91,7 +91,7 @@ class DIM(Method):
                 bound = self.information(kind, code, maps[self.config.local_stage])
                 total, metrics[kind] = total + weight * bound, bound.detach()
         if self.config.prior_weight:
-            fooled = F.softplus(-self.discriminator(code.sigmoid())).mean()
+            fooled = fooling_loss(self.discriminator(code.sigmoid()))
             total, metrics["prior"] = total + self.config.prior_weight * fooled, fooled.detach()
         return Output(total, metrics=metrics, memory={"code": code.detach()})
 
@@ -109,7 +109,7 @@ class DIM(Method):
     def discriminate(self, code: Tensor) -> Output:
         """The adversary's turn: uniform rows are true, the encoder's are not."""
         true = rand_rows(*code.shape, device=code.device).to(code)
-        right = F.softplus(-self.discriminator(true)).mean() + F.softplus(self.discriminator(code.sigmoid())).mean()
+        right = 2 * critic_loss(self.discriminator(true), self.discriminator(code.sigmoid()))  # DIM sums the two sides
         return Output(right, metrics={"adversary": right.detach()}, optimizer="prior")
 
     def param_groups(self) -> list[ParamGroup]:

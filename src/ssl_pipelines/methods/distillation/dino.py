@@ -1,12 +1,13 @@
 """DINO: a student that sees small and large crops follows a momentum teacher that sees the large ones, over prototypes without labels.
 Caron et al., ICCV 2021, arXiv:2104.14294.
 
-The teacher's encoder is what is evaluated. Differs: 1024 prototypes, a head of 512 units and two small crops of 24 px (8 of 96 beside
-224), crops of 0.4 to 1 and of 0.1 to 0.4 of an image (0.25 to 1, 0.05 to 0.25), suit small images; no blur, no drop path; the teacher's
-momentum begins at 0.98, for a run of hundreds of steps would never leave its start at 0.996; the student's prototypes are frozen for the
-first epoch, and a run of fewer than `min_epochs` passes over the data is cut into that many epochs. The teacher's temperature stays at
-0.04, as in the authors' code (0.04 to 0.07 in the paper's runs), and the head has batch norms: without either, the outputs of a short run
-stay uniform. The norms of the last layer stay 1 (`norm_last_layer`). Four times the learning rate for a short run.
+The teacher's encoder is what is evaluated. Differs: 1024 prototypes, a head of 512 units and two small crops (8) of 24 px beside 32 (96
+beside 224 in both), crops of 0.4 to 1 and of 0.1 to 0.4 of an image (0.25 to 1, 0.05 to 0.25), suit small images; no blur, no drop
+path; the teacher's momentum begins at 0.98, for a run of hundreds of steps would never leave its start at 0.996; the student's
+prototypes are frozen for the first epoch, and a run of fewer than `min_epochs` passes over the data is cut into that many epochs. The
+teacher's temperature stays at 0.04, as in the authors' code (0.04 to 0.07 in the paper's runs), and the head has batch norms: without
+either, the outputs of a short run stay uniform. The norms of the last layer stay 1 (`norm_last_layer`). Four times the learning rate for
+a short run.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import all_reduce_mean
 from ssl_pipelines.losses.dino import batch_center, dino, teacher_probabilities
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import OptimizerConfig, Recipe
+from ssl_pipelines.methods.multi_crop import MultiCropConfig, multi_crop
 from ssl_pipelines.networks.config import VITS, BackboneConfig
 from ssl_pipelines.networks.dino_head import DINOHead
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, multi_crop
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan
 
 LARGE = {"scale": (0.4, 1.0)}
 
 
 class DINO(Method):
-    class Config(MethodConfig):
-        free_counts = ("local",)
+    class Config(MultiCropConfig):
         name: Literal["dino"] = "dino"
         views: ViewPlan = multi_crop(
-            BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2, size=24
+            BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2
         )
         num_prototypes: int = Field(default=1024, ge=2, le=100_000)
         hidden_dim: int = Field(default=512, ge=2, le=8192)

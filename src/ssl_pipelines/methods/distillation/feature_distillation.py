@@ -25,6 +25,7 @@ from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.methods.teacher import single_encoder
 from ssl_pipelines.networks.config import RESNETS, VITS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
+from ssl_pipelines.networks.map_shape import map_shape
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
@@ -61,7 +62,7 @@ class FeatureDistillation(Method):
 
     @classmethod
     def fitted(cls, config: Any, upstream: Mapping[str, nn.Module]) -> Any:
-        found, *_ = map_shape(single_encoder(upstream["teacher"]), int(upstream["teacher"].image_size))  # type: ignore[arg-type]
+        found, _ = map_shape(single_encoder(upstream["teacher"]), int(upstream["teacher"].image_size))  # type: ignore[arg-type]
         if config.target_dim not in (None, found):
             raise InputError(
                 f"methods.feature_distillation.target_dim={config.target_dim} is refused: the teacher's features have {found}"
@@ -72,16 +73,15 @@ class FeatureDistillation(Method):
         super().__init__(config, parts)
         self.encoder = parts.build_encoder(positions="relative")
         self.tokens = False  # of the class token there is one where both are ViTs
-        width, *ours = map_shape(self.encoder, parts.image_size)
+        width, side = map_shape(self.encoder, parts.image_size)
         self.predictor = nn.Linear(width, config.target_dim or width)
         if "teacher" in parts.upstream:
             teacher = single_encoder(parts.upstream["teacher"])
             self.tokens = isinstance(teacher, ViT) and isinstance(self.encoder, ViT)
-            _, *theirs = map_shape(teacher, parts.image_size)
-            if ours != theirs:
-                shown = [" x ".join(map(str, shape)) for shape in (ours, theirs)]
+            _, its_side = map_shape(teacher, parts.image_size)
+            if side != its_side:
                 raise InputError(
-                    f"pretrain.upstream.teacher has a feature map of {shown[1]} cells, backbone.name gives one of {shown[0]}: "
+                    f"pretrain.upstream.teacher has a feature map of {its_side} x {its_side} cells, backbone.name gives one of {side} x {side}: "
                     "choose a backbone (or backbone.patch_size) with the teacher's grid"
                 )
 
@@ -91,12 +91,3 @@ class FeatureDistillation(Method):
             target = cells(single_encoder(self.finished("teacher")), images, tokens=self.tokens)  # (B, T, D')
         prediction = self.predictor(cells(self.encoder, images, tokens=self.tokens))
         return Output(whitened_smooth_l1(prediction, target, self.config.beta))
-
-
-@torch.no_grad()
-def map_shape(encoder: Encoder, size: int) -> tuple[int, ...]:
-    """(D, h, w) of the last feature map for images of `size` px. Leaves the encoder as it was."""
-    training = encoder.training
-    shape = encoder.eval().map(torch.zeros(1, encoder.in_channels, size, size, device=encoder.mean.device)).shape[1:]
-    encoder.train(training)
-    return tuple(shape)

@@ -27,14 +27,13 @@ from ssl_pipelines.losses.dino import batch_center, dino, teacher_probabilities
 from ssl_pipelines.losses.masked_distillation import masked_distillation
 from ssl_pipelines.methods.base import Clock, Output, Parts
 from ssl_pipelines.methods.config import OptimizerConfig, Recipe
-from ssl_pipelines.methods.distillation.dino import DINO, LARGE, entropy
-from ssl_pipelines.networks.config import BackboneConfig, fitting_patch_size
+from ssl_pipelines.methods.distillation.dino import DINO, entropy
+from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.mask_token import MaskToken
 from ssl_pipelines.networks.patches import patchify, unpatchify
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.block_masks import block_masks
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewGroup, ViewPlan
 
 MASK_KEYS = ("mask_fraction", "least_block", "aspect")
 PATCH_KEYS = ("patch_temperature", "patch_temperature_end")
@@ -43,13 +42,7 @@ PATCH_KEYS = ("patch_temperature", "patch_temperature_end")
 class IBOT(DINO):
     class Config(DINO.Config):
         name: Literal["ibot"] = "ibot"  # type: ignore[assignment]
-        views: ViewPlan = ViewPlan(
-            groups={
-                "first": ViewGroup(recipe=BYOL_FIRST.model_copy(update=LARGE)),
-                "second": ViewGroup(recipe=BYOL_SECOND.model_copy(update=LARGE)),
-                "local": ViewGroup(recipe=BYOL_FIRST.model_copy(update={"scale": (0.1, 0.4)}), count=2),  # size: by the large ones'
-            }
-        )
+        least_local = 0
         masked_share: float = Field(default=0.5, ge=0, le=1)  # of the large crops
         mask_fraction: tuple[float, float] = (0.1, 0.5)  # of a masked crop's patches, uniform
         least_block: int | None = Field(default=None, ge=1, le=4096)  # patches of a rectangle; null: (a third of the grid's side)^2
@@ -89,13 +82,6 @@ class IBOT(DINO):
             for key in keys:
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key}={getattr(self, key)} would be ignored: {because}")
-
-        def resolved_views(self, store_size: int) -> ViewPlan:
-            plan = super().resolved_views(store_size)
-            if "local" not in plan.groups or self.views.groups["local"].size is not None:
-                return plan
-            local = plan.groups["local"].model_copy(update={"size": local_size(plan.groups["first"].size or store_size)})
-            return plan.model_copy(update={"groups": plan.groups | {"local": local}})
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.positions != "sincos":
@@ -170,12 +156,6 @@ class IBOT(DINO):
         hidden, patches = to_device(self.masks(len(images)), images.device).unsqueeze(2), patchify(images, size)
         seen = unpatchify(torch.where(hidden, 0.5, patches), size, *images.shape[2:])
         return {"masked_crops": torch.stack([seen, images], dim=1).flatten(0, 1)}
-
-
-def local_size(large: int) -> int:
-    """px of a small crop beside large ones: three sevenths of their side, rounded up to whole patches, two at least."""
-    patch = fitting_patch_size([large])
-    return patch * max(2, -(-3 * (large // patch) // 7))
 
 
 def by_patch(head: Any, tokens: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_pipelines.methods.base import Clock, Method, Output, Parts
+from ssl_pipelines.methods.base import Clock, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.towers import TowersMethod
 from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.dense_head import DenseHead, Upsampling
-from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.views.ab_bins import NUM_LIGHTNESS_BINS, ab_bins, annealed_mean, lightness_bins, soft_codes
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.lab import rgb_to_lab
@@ -28,7 +28,7 @@ from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 from ssl_pipelines.views.rgb_of_lab import lab_to_rgb
 
 
-class SplitBrain(Method):
+class SplitBrain(TowersMethod):
     class Config(MethodConfig):
         name: Literal["split_brain"] = "split_brain"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.3, 1.0), flip=0.5))
@@ -36,11 +36,8 @@ class SplitBrain(Method):
         hidden_dim: int = Field(default=64, ge=8, le=4096)
 
     config: Config
-    needs = ("rgb",)
-    encoders = ("halves",)
     compares_within_batch = False
     judged_at = "best"
-    halves: Sequence[Encoder]
     heads: Sequence[DenseHead]
     bins: Tensor
     recipe = Recipe(
@@ -54,15 +51,20 @@ class SplitBrain(Method):
         of_lightness, of_color = (parts.build_encoder(channels=channels, width=0.5) for channels in (1, 2))
         of_lightness.set_statistics([50.0], [25.0])
         of_color.set_statistics([0.0, 0.0], [20.0, 20.0])
-        self.halves = nn.ModuleList([of_lightness, of_color])  # type: ignore[assignment]
+        self.towers = nn.ModuleList([of_lightness, of_color])  # type: ignore[assignment]
         classes = (len(self.bins), NUM_LIGHTNESS_BINS)
         self.heads = nn.ModuleList(  # type: ignore[assignment]
             DenseHead(half, parts.image_size, config.hidden_dim, count, config.upsampling)
-            for half, count in zip(self.halves, classes, strict=True)
+            for half, count in zip(self.towers, classes, strict=True)
         )
 
+    def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> lightness (B, 1, H, W) and a b (B, 2, H, W)."""
+        lightness, ab = rgb_to_lab(images).split([1, 2], dim=1)
+        return lightness, ab
+
     def loss(self, batch: Batch, clock: Clock) -> Output:
-        seen = split(batch.views["global"][0])
+        seen = self.split(batch.views["global"][0])
         to_color, to_lightness = self.predict(seen)
         lightness, ab = (F.adaptive_avg_pool2d(x, to_color.shape[-1]) for x in seen)
         color = soft_codes(ab, self.bins, 1, 1.0)[0][:, 0]  # (B, h, w), the nearest bin
@@ -73,29 +75,12 @@ class SplitBrain(Method):
 
     def predict(self, seen: Sequence[Tensor]) -> list[Tensor]:
         """Lightness and color of the images -> logits of color (B, 313, h, w) and of lightness (B, 50, h, w)."""
-        return [head(half.map(x)) for head, half, x in zip(self.heads, self.halves, seen, strict=True)]
-
-    def encode(self, images: Tensor, stage: str | None = None) -> Tensor:
-        if stage not in (None, "final"):
-            return self.stages(images)[stage]
-        return torch.cat([half(x) for half, x in zip(self.halves, split(images), strict=True)], dim=1)
-
-    def stages(self, images: Tensor) -> Mapping[str, Tensor]:
-        first, second = (half.stages(x) for half, x in zip(self.halves, split(images), strict=True))
-        return {name: torch.cat([first[name], second[name]], dim=1) for name in first}
-
-    @property
-    def dim(self) -> int:
-        return sum(half.dim for half in self.halves)
-
-    @property
-    def pooling(self) -> str:
-        return self.halves[0].pooling
+        return [head(half.map(x)) for head, half, x in zip(self.heads, self.towers, seen, strict=True)]
 
     def pictures(self, batch: Batch) -> Mapping[str, Tensor]:
         """Rows of (lightness, colors predicted for it, color, lightness predicted for it, original)."""
         images = batch.views["global"][0][:8]
-        lightness, ab = seen = split(images)
+        lightness, ab = seen = self.split(images)
         to_color, to_lightness = self.predict(seen)
         levels = torch.arange(NUM_LIGHTNESS_BINS, device=images.device).unsqueeze(1) * 2.0 + 1  # the middles of the bins
         color = F.interpolate(annealed_mean(to_color, self.bins, 1.0), images.shape[2:], mode="bilinear")
@@ -104,9 +89,3 @@ class SplitBrain(Method):
         columns = [(lightness, gray), (lightness, color), (middle, ab), (level, gray)]
         shown = [lab_to_rgb(torch.cat(column, dim=1)) for column in columns]
         return {"cross_channel": torch.stack([*shown, images], dim=1).flatten(0, 1)}
-
-
-def split(images: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 3, H, W) -> lightness (B, 1, H, W) and a b (B, 2, H, W)."""
-    lightness, ab = rgb_to_lab(images).split([1, 2], dim=1)
-    return lightness, ab
