@@ -19,7 +19,9 @@ LIMIT = 10**6
 
 
 def write(model, path, out, batch_size=64, about=None):
-    return write_embeddings(ImageEncoder(model), open_source("source", path, LIMIT), about or {}, batch_size, 1, out)
+    return write_embeddings(
+        ImageEncoder(model), open_source("source", path, LIMIT), about or {}, batch_size, 1, out, "embed.source='given'"
+    )
 
 
 def test_a_row_an_image_in_the_order_of_paths(model, images, tmp_path):
@@ -39,6 +41,15 @@ def test_a_row_an_image_in_the_order_of_paths(model, images, tmp_path):
     assert kind == pa.list_(pa.float32(), encoder.dim)
     found = Embeddings.open("e", tmp_path / "e.parquet")
     assert (found.about["recipe"], found.dim, found.count, found.usable) == ("r", encoder.dim, 152, 150)
+
+
+def test_nothing_readable_is_refused_and_writes_nothing(model, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / "images" / name).write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"^embed\.source='given': none of 2 images there can be read: .*\(2\)"):
+        write(model, tmp_path / "images", tmp_path / "e.parquet")
+    assert not list(tmp_path.glob("e.parquet*"))
 
 
 def test_row_groups_bound_what_waits_in_memory(model, images, tmp_path, monkeypatch):
@@ -68,7 +79,7 @@ def test_what_fails_in_the_middle_leaves_what_was_there(model, images, tmp_path,
 
     monkeypatch.setattr(encoder, "embed", fail)
     with pytest.raises(KeyboardInterrupt):
-        write_embeddings(encoder, open_source("source", images, LIMIT), {}, 64, 1, out)
+        write_embeddings(encoder, open_source("source", images, LIMIT), {}, 64, 1, out, "source")
     assert len(calls) == 2
     assert out.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []

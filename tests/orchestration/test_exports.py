@@ -90,7 +90,7 @@ def test_a_folder_a_stage_and_why_there_is_no_file(home, digits, caplog, without
 def test_what_is_not_there_or_would_be_lost_is_refused(home, digits, without_onnx):
     model_of(home / "model", digits, 1, 300)
     for block, words in (
-        ({}, "there is no finished model in data/06_models"),
+        ({}, "export.model is not given and data/06_models holds no finished model"),
         ({"model": "nowhere"}, "export.model='nowhere' is no model folder"),
         ({"model": "@champion"}, "export.model='@champion': sqlite:"),
         ({"model": "model", "folder": "model"}, "export.folder='model' holds something that is no export"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from ssl_pipelines.artifacts import new_file
+from ssl_pipelines.artifacts import InputError, new_file
 from ssl_pipelines.data.decode import Pixels
 from ssl_pipelines.data.decoding import DecodedChunk, decoded_chunks
 from ssl_pipelines.evaluation.progress import progress
@@ -50,9 +50,11 @@ def embedded(encoder: ImageEncoder, source: Images | Tables, batch_size: int, wo
 
 
 def write_embeddings(
-    encoder: ImageEncoder, source: Images | Tables, about: Mapping[str, Any], batch_size: int, workers: int, out: Path
+    encoder: ImageEncoder, source: Images | Tables, about: Mapping[str, Any], batch_size: int, workers: int, out: Path, key: str
 ) -> Counts:
-    """Writes `out`, whole or not at all: a row an image, unreadable ones with their error.   about: goes into the file's metadata."""
+    """Writes `out`, whole or not at all: a row an image, unreadable ones with their error.   about: goes into the file's metadata.
+
+    Raises InputError, one line that begins with `key`, where no image can be read."""
     schema, counts, limit = schema_of(encoder.dim, about), Counts(), max(1, GROUP_BYTES // (4 * encoder.dim))
     with (
         new_file(out) as partial,
@@ -69,6 +71,8 @@ def write_embeddings(
                 waiting = []
         if waiting:
             writer.write_table(_joined(waiting, schema))
+        if not counts.usable:
+            raise InputError(f"{key}: none of {counts.images:,} images there can be read: {counts.frequent()}")
     return counts
 
 

@@ -17,10 +17,9 @@ from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.pretraining import provenance_of
-from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
-from ssl_pipelines.orchestration.upstream import find_model, in_full, is_reference
+from ssl_pipelines.orchestration.upstream import Upstream, chosen_model
 from ssl_pipelines.reporting.model_card import write_model_card
 from ssl_pipelines.training.model import HEAD, read_description
 from ssl_pipelines.training.upstream import fingerprint
@@ -51,7 +50,7 @@ def make_export(parameters: Parameters) -> None:
     if found and (NOTE not in found or not found <= WRITTEN):
         other = min(found - WRITTEN, default=min(found))
         raise InputError(f"export.folder={config.folder!r} holds something that is no export ({other}); give another, or empty it")
-    known = _known(config.model, parameters)
+    known = _known(chosen_model("export", config.model, parameters))
     stage = config.stage or known.stage
     with only_writer(lock_of("export", target)), new_folder(target) as fresh:
         made = export(known.folder, None if stage == "final" else stage, project_root() / ROOMS["ingest"].folder, fresh)
@@ -65,31 +64,13 @@ def make_export(parameters: Parameters) -> None:
     log.info("export: %s/README.md says what it is, what it is worth and how to load it", config.folder)
 
 
-def _known(given: str | None, parameters: Parameters) -> Known:
-    present = project_root() / ROOMS["pretrain"].folder
-    tracker = current().tracker
-    if given is None:
-        if not (present / "config.json").is_file():
-            raise InputError(
-                f"export: there is no finished model in {ROOMS['pretrain'].folder}: run `kedro run --pipeline=pretrain` first, or give "
-                "export.model=<a model folder, an MLflow run id, models:/name@alias>"
-            )
-        folder, run_id = present, provenance_of(present).get("mlflow_run_id")
-    else:
-        named = in_full(given, parameters.block("promote", PromoteConfig).name)
-        if is_reference(named):
-            found = find_model(f"export.model={given!r}", named, tracker)
-            folder, run_id = found.folder, found.run_id
-        else:
-            folder = home_root() / named
-            if not (folder / "config.json").is_file():
-                raise InputError(f"export.model={given!r} is no model folder: config.json is missing there")
-            run_id = provenance_of(folder).get("mlflow_run_id")
+def _known(model: Upstream) -> Known:
+    folder, run_id, tracker = model.folder, model.run_id, current().tracker
     metrics, tags = tracker.judged(run_id) if tracker is not None and run_id else ({}, {})
     commit = str(provenance_of(folder).get("git_commit") or tags.get("git_commit", "unknown"))
     if (folder / HEAD).is_file():
         return Known(folder, run_id, commit, [], None, "it was fine-tuned on labels, and its run knows the scores of before alone")
-    local = _local_rows() if folder.resolve() == present.resolve() else []
+    local = _local_rows() if folder.resolve() == (project_root() / ROOMS["pretrain"].folder).resolve() else []
     rows = local or _rows_of(metrics, tags)
     stage = next((row["stage"] for row in rows if row.get("stage")), None) or tags.get("stage.linear_eval")
     judged_here = read_description(folder)["judged_at"] == "best" and stage is None

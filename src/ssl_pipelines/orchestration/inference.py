@@ -21,10 +21,7 @@ from ssl_pipelines.inference.sources import KINDS, Images, Tables, open_source
 from ssl_pipelines.methods.registry import module_of
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
-from ssl_pipelines.orchestration.promotion_config import PromoteConfig
-from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.orchestration.session import current
-from ssl_pipelines.orchestration.upstream import ALLOWED, Upstream, find_model, in_full, is_reference
+from ssl_pipelines.orchestration.upstream import Upstream, chosen_model, in_full, registered_name
 from ssl_pipelines.training.runtime import num_workers, set_up
 
 EMBEDDINGS = "data/12_embeddings"
@@ -43,7 +40,7 @@ def embed(parameters: Parameters) -> Path:
 def embeddings_of(block: str, config: ModelChoice, given: str, output: str | None, parameters: Parameters) -> Path:
     """The same for `<block>.source=<given>`. Raises InputError before anything is computed."""
     key = f"{block}.source={given!r}"
-    source, model = source_of(key, given, parameters), chosen_model(block, config, parameters)
+    source, model = source_of(key, given, parameters), chosen_model(block, config.model, parameters)
     out = project_root() / output if output else _default_place(given, model, config)
     there = Embeddings.found(out)
     _check_place(block, out, source, output, there)
@@ -65,7 +62,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
             "stage": config.stage,
             "size": encoder.spec.size,
         }
-        counts = write_embeddings(encoder, source, about, config.batch_size, num_workers(parameters.runtime), out)
+        counts = write_embeddings(encoder, source, about, config.batch_size, num_workers(parameters.runtime), out, key)
     log.info(
         "embed: %s of %s images of %s, %s numbers each: %s",
         f"{counts.usable:,}",
@@ -94,26 +91,6 @@ def encoder_of(block: str, config: ModelChoice, model: Upstream, parameters: Par
         device=set_up(parameters.runtime),
         max_pixels=parameters.block("dataset", DatasetConfig).max_pixels,
     )
-
-
-def chosen_model(block: str, config: ModelChoice, parameters: Parameters, fallback: str | None = None) -> Upstream:
-    """`<block>.model`, else `fallback`, else the model that the pretrain room has finished. Raises InputError, one line."""
-    room, given = ROOMS["pretrain"], config.model or fallback
-    if given is None:
-        if not (project_root() / room.record).is_file():
-            raise InputError(
-                f"{block}.model is not given and {room.folder} holds no finished model: "
-                f"run `kedro run --pipeline=pretrain` first, or give one ({ALLOWED}, @<alias>)"
-            )
-        return find_model(f"{block}.model", str(project_root() / room.folder), current().tracker)
-    reference = in_full(given, registered_name(parameters))
-    place = reference if is_reference(reference) else str(home_root() / given)
-    return find_model(f"{block}.model={given!r}", place, current().tracker)
-
-
-def registered_name(parameters: Parameters) -> str:
-    """Of the model whose aliases @<alias> are."""
-    return parameters.block("promote", PromoteConfig).name
 
 
 def slug(given: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import Artifact, Record, read_json, write_json
-from ssl_pipelines.artifacts.files import sha256_of
+from ssl_pipelines.artifacts.files import replace_files, sha256_of
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.freshness import make, record_of
@@ -152,13 +152,10 @@ def _log_model(tracker: Tracker, finished: Path, store: Artifact, record: Record
 
 
 def _take_place(work: Path, finished: Path, folder: Path, room: Room) -> None:
-    """Moves the finished files in. The record went first and comes last, so a kill in between leaves no model that claims to be whole."""
-    (project_root() / room.record).unlink(missing_ok=True)
+    """Moves the finished files in. The record goes first and comes last, so a kill in between leaves no model that claims to be whole."""
     shutil.copy2(work / "events.jsonl", finished / "events.jsonl")
-    shutil.rmtree(folder / "pictures", ignore_errors=True)
-    shutil.copytree(work / "pictures", folder / "pictures")
-    for file in sorted(finished.iterdir()):
-        file.replace(folder / file.name)
+    shutil.copytree(work / "pictures", finished / "pictures", dirs_exist_ok=True)
+    replace_files(folder, finished, [project_root() / room.record, folder / "pictures"])
 
 
 def clean_up(model: Path, fingerprint: str) -> None:

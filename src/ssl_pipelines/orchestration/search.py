@@ -19,9 +19,10 @@ from ssl_pipelines.inference.embeddings import Embeddings
 from ssl_pipelines.inference.encoder import ImageEncoder, Vectors
 from ssl_pipelines.inference.search import Found, Query, find
 from ssl_pipelines.inference.sources import KINDS, PARQUET, Images, Tables
-from ssl_pipelines.orchestration.inference import chosen_model, embeddings_of, encoder_of, shown, slug, source_of
+from ssl_pipelines.orchestration.inference import embeddings_of, encoder_of, shown, slug, source_of
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
+from ssl_pipelines.orchestration.upstream import chosen_model
 from ssl_pipelines.reporting.search_page import Hit, Section, write_search_page
 from ssl_pipelines.training.runtime import num_workers
 
@@ -64,9 +65,9 @@ def _index(config: SearchConfig, given: str, parameters: Parameters) -> tuple[Em
     index = Embeddings.found(path) if path.suffix == PARQUET and path.is_file() else None
     if index is None:
         index = Embeddings.open(key, embeddings_of("search", config, given, None, parameters))
-        return index, config, encoder_of("search", config, chosen_model("search", config, parameters), parameters)
+        return index, config, encoder_of("search", config, chosen_model("search", config.model, parameters), parameters)
     made_by = index.about.get("model", {})
-    model = chosen_model("search", config, parameters, made_by.get("given"))
+    model = chosen_model("search", config.model or made_by.get("given"), parameters)
     if made_by and made_by["fingerprint"] != model.fingerprint:
         name = made_by["given"] or made_by["run_id"] or "another model"
         raise InputError(

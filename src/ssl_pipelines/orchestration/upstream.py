@@ -8,15 +8,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError, new_folder, read_json
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.finetune import NETWORK
-from ssl_pipelines.orchestration.paths import lock_of, project_root
+from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
+from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.training.upstream import facts
+
+if TYPE_CHECKING:
+    from ssl_pipelines.orchestration.parameters import Parameters
 
 WAIT = 600.0  # seconds for another run that fetches the same model
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -79,6 +84,26 @@ def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
     uri, run_id = tracker.model_of(key, given)
     folder = _fetched(key, uri, tracker)
     return Upstream(given, folder, facts(folder), run_id)
+
+
+def chosen_model(block: str, given: str | None, parameters: Parameters) -> Upstream:
+    """The model that `<block>.model=<given>` names, else the one that the pretrain room has finished. Raises InputError, one line."""
+    room, tracker = ROOMS["pretrain"], current().tracker
+    if given is None:
+        if not (project_root() / room.record).is_file():
+            raise InputError(
+                f"{block}.model is not given and {room.folder} holds no finished model: "
+                f"run `kedro run --pipeline=pretrain` first, or give one ({ALLOWED}, @<alias>)"
+            )
+        return find_model(f"{block}.model", str(project_root() / room.folder), tracker)
+    reference = in_full(given, registered_name(parameters))
+    place = reference if is_reference(reference) else str(home_root() / given)
+    return find_model(f"{block}.model={given!r}", place, tracker)
+
+
+def registered_name(parameters: Parameters) -> str:
+    """Of the model whose aliases @<alias> are."""
+    return parameters.block("promote", PromoteConfig).name
 
 
 def _our_own(folder: Path, run_id: str | None) -> str | None:

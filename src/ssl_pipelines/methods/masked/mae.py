@@ -1,8 +1,7 @@
 """MAE: encode the visible quarter of an image, predict the pixels of the rest. He et al., CVPR 2022, arXiv:2111.06377.
 
 Differs: a light decoder suits small images (whose patches have 4 px at 32, 16 at 224, as theirs), small batches and a higher learning
-rate short runs;
-the input is normalized by the data set's own channel statistics. What is evaluated is the mean of the patch tokens, as the paper
+rate short runs; the input is normalized by the data set's own channel statistics. What is evaluated is the mean of the patch tokens, as the paper
 fine-tunes; its linear probe reads the class token (pooling="cls"), which no loss reaches directly and short runs leave to chance.
 """
 
