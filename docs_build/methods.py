@@ -62,7 +62,7 @@ def words(name: str) -> Words:
     first, _, more = text.partition("\n\n")
     title, _, idea = " ".join(first.split()).partition(":")
     author = re.escape(re.split(r"[\s,]", TABLE[name].paper)[0])
-    more = re.sub(rf"\A\s*{author}\b[^\n]*(?:\n|\Z)", "", more)  # the paper, where it has a line of its own
+    more = re.sub(rf"\A\s*{author}\b[^\n]*(?:\n\s*\n|\Z)", "", more)  # the paper, where it has a paragraph of its own
     said = re.split(rf"(?<=[.?!])\s+(?={author}\b)", idea.strip())[0]  # the paper ends the sentence's paragraph
     return Words(title.strip(), capital(said), more.strip(), capital(differs.strip()))
 

@@ -74,3 +74,14 @@ def test_what_differs_stands_apart_from_the_idea():
 def test_the_order_is_that_of_the_years():
     assert methods.of_family("masked")[0] == "beit"
     assert methods.year("van den Oord et al. 2018, arXiv:1807.03748") == 2018
+
+
+def test_the_paper_is_named_once_and_no_sentence_is_lost():
+    for name in TABLE:
+        page = methods.section(name)
+        found = re.search(r"arXiv:[\d.]+\d", TABLE[name].paper)
+        if found:
+            told = methods.words(name)
+            assert found.group() not in told.idea + told.more, name
+        assert page
+    assert "All tokens enter the encoder" in methods.words("simmim").more

@@ -1,8 +1,9 @@
 """ConvMAE (MCMAE): a masked autoencoder whose encoder begins with convolutions that hidden places cannot leak through.
 
+Gao et al., NeurIPS 2022, arXiv:2205.03892.
+
 The mask is drawn on the grid of tokens and repeated on the finer grids of two convolution stages; the transformer sees visible tokens
 alone; both stages' maps are added to its output before the last norm, and MAE's decoder predicts MAE's targets.
-Gao et al., NeurIPS 2022, arXiv:2205.03892.
 
 Differs: strides of 2, 2 and 1 px instead of 4, 2 and 2 where patches have 4 px (of half the side, 2 and 1 for other even ones, of the
 whole side for odd ones), and the settings of MAE here, for small images and short runs. As theirs, the fused maps serve pretraining

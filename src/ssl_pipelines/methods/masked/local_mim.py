@@ -1,8 +1,9 @@
 """LocalMIM: several blocks of the encoder each predict the hidden parts, early ones on fine cells, late ones on coarse cells.
 
+Wang H. et al., CVPR 2023, arXiv:2303.05251.
+
 The encoder sees visible patches alone. The tokens of a chosen block go through a norm and a decoder of their own to histograms of oriented gradients
 (or normalized pixels) of cells finer or coarser than the patches; a coarse cell counts by the share of it that is hidden.
-Wang H. et al., CVPR 2023, arXiv:2303.05251.
 
 Differs: of the paper's four scales those whose cells have 2 px or more and whose grids are whole, so all at patches of 8 or 16 px, but
 three at the 4 px that images of 32 px have; no more than the encoder has blocks, each with one decoder at most (in 12 blocks they stand
