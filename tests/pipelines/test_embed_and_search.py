@@ -194,7 +194,7 @@ SEARCH_REFUSED = {
     "search.source=photos,search.query=nowhere.png": ("search.query='nowhere.png' does not exist",),
     "search.source=photos,search.query=photos/broken.png": ("search.query='photos/broken.png'", "cannot be decoded"),
     "search.source=photos,search.query=asked.png,search.k=0": ("search.k=0",),
-    "search.source=bad,search.query=asked.png": ("search.source='bad' has no image",),
+    "search.source=bad,search.query=asked.png": ("search.source='bad': no image there can be read",),
     "search.source=photos,search.query=asked.png,search.output=photos": ("search.output='photos'", "no answer of search"),
     "search.source=theirs.parquet,search.query=asked.png": ("theirs.parquet", "2 numbers an image"),
 }

@@ -72,7 +72,7 @@ def write_embeddings(
         if waiting:
             writer.write_table(_joined(waiting, schema))
         if not counts.usable:
-            raise InputError(f"{key}: none of {counts.images:,} images there can be read: {counts.frequent()}")
+            raise InputError(f"{key}: no image there can be read: {counts.frequent()}")
     return counts
 
 
