@@ -4,7 +4,8 @@
 first, with an optimizer of its own, on real images and on the holes' filling put into theirs. Encoder, a fully connected layer within
 each map, a 1x1 convolution across them, decoder. Holes: regions of any shape over a quarter of the image (the paper's for features),
 blocks, or the center, where a rim of visible pixels is predicted too, with tenfold weight. The released features are of reconstruction
-alone (`adversarial_weight=0`); a row of the leaderboard has the joint loss.
+alone (`adversarial_weight=0`); a row of the leaderboard has the joint loss. Reconstruction alone at the same budget (60,032 images of
+CIFAR-10 drawn, seed 0): linear probe 46.1 %, gain over random initialization +8.5 [+7.2, +9.8], within the joint loss's interval.
 
 Differs: the run's encoder held at an eighth of the image's side, upsampling convolutions back; a mask an image; the generator's loss in
 the form of the authors' code, -log D for log(1 - D); standardized pixels where theirs are in [-1, 1]. Errors count by the hole's area,
