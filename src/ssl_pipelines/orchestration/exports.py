@@ -16,10 +16,9 @@ from ssl_pipelines.evaluation.export.images import COUNT
 from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
-from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
-from ssl_pipelines.orchestration.upstream import Upstream, chosen_model
+from ssl_pipelines.orchestration.upstream import Upstream, chosen_model, provenance_of
 from ssl_pipelines.reporting.model_card import write_model_card
 from ssl_pipelines.training.model import HEAD, read_description
 from ssl_pipelines.training.upstream import fingerprint

@@ -27,7 +27,7 @@ from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.rooms import TOOLS
 from ssl_pipelines.orchestration.transfer_config import TransferConfig
-from ssl_pipelines.orchestration.upstream import in_full, is_reference
+from ssl_pipelines.orchestration.upstream import place_of
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
 from ssl_pipelines.reporting.config import CompareConfig, ReportConfig
 from ssl_pipelines.training.config import RunConfig
@@ -84,8 +84,8 @@ class Parameters:
         run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
         named, source = dict(run.pretrain.upstream), run.pretrain.init_from
         found = {
-            "upstream": {name: _place(value, promote.name) for name, value in named.items()},
-            "init_from": _place(source, promote.name) if source else source,
+            "upstream": {name: place_of(value, promote.name) for name, value in named.items()},
+            "init_from": place_of(source, promote.name) if source else source,
         }
         run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update=found)})
         _fits(dataset, run)
@@ -136,12 +136,6 @@ def _first_runs(tree: Mapping[str, Any], dataset: DatasetConfig, run: RunConfig)
 
 def _absolute(path: str | None) -> str | None:
     return str(home_root() / path) if path else path
-
-
-def _place(given: str, registered: str) -> str:
-    """A reference into MLflow in full, or an absolute path."""
-    given = in_full(given, registered)
-    return given if is_reference(given) else str(_absolute(given))
 
 
 def _fits(dataset: DatasetConfig, run: RunConfig) -> None:

@@ -21,7 +21,7 @@ from ssl_pipelines.orchestration.rooms import ROOMS, Room
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tail import Tail
 from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.orchestration.upstream import Upstream, find_model, find_upstreams, is_reference
+from ssl_pipelines.orchestration.upstream import Upstream, find_model, find_upstreams, is_reference, provenance_of
 from ssl_pipelines.training import launch
 from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.training.upstream import WEIGHTS, check_first, facts
@@ -186,9 +186,3 @@ def _start(parameters: Parameters) -> tuple[str | None, str | None]:
 def _source_digest(path: Path) -> str:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     return digest([[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()])
-
-
-def provenance_of(model: Path) -> Mapping[str, Any]:
-    path = model / "provenance.json"
-    found: Mapping[str, Any] = read_json(path) if path.is_file() else {}
-    return found

@@ -15,11 +15,11 @@ from ssl_pipelines.artifacts import Artifact, InputError, read_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.contest import METRIC, Judged, Verdict, contest
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.promotion_config import PromoteConfig
 from ssl_pipelines.orchestration.registry import CHAMPION, WEIGHTS, WITHDRAWN, Registry, now
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.upstream import provenance_of
 from ssl_pipelines.training.upstream import facts
 
 log = logging.getLogger("ssl_pipelines")

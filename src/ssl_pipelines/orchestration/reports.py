@@ -8,10 +8,10 @@ from typing import Any
 from ssl_pipelines.artifacts import Artifact, Record
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.provenance import git_commit
 from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.session import current
+from ssl_pipelines.orchestration.upstream import provenance_of
 from ssl_pipelines.reporting.config import ReportConfig
 from ssl_pipelines.reporting.report import report
 

@@ -15,9 +15,9 @@ from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import project_root
-from ssl_pipelines.orchestration.pretraining import provenance_of
 from ssl_pipelines.orchestration.rooms import ROOMS, Room
 from ssl_pipelines.orchestration.session import current
+from ssl_pipelines.orchestration.upstream import provenance_of
 
 EMPTY = {  # table -> its columns where there is nothing to write
     "predictions": pd.DataFrame({"id": [], "label": [], "prediction": []}, dtype="int64"),

@@ -57,6 +57,12 @@ def in_full(given: str, name: str) -> str:
     return f"models:/{name}{given}" if given.startswith("@") else given
 
 
+def place_of(given: str, name: str) -> str:
+    """A reference into MLflow in full, or an absolute path; `name`: of the model whose aliases @<alias> are."""
+    given = in_full(given, name)
+    return given if is_reference(given) else str(home_root() / given)
+
+
 def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[str, Upstream]:
     """Raises InputError, one line, for what is not there, holds no model of this project, or is about to be overwritten."""
     found = {}
@@ -76,14 +82,18 @@ def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
         missing = next((name for name in ("config.json", "encoder.safetensors") if not (folder / name).is_file()), None)
         if missing:
             raise InputError(f"{key} is no model folder: {missing} is missing there; {ALLOWED}")
-        note = folder / "provenance.json"
-        known = read_json(note).get("mlflow_run_id") if note.is_file() else None
-        return Upstream(given, folder, facts(folder), known)
+        return Upstream(given, folder, facts(folder), provenance_of(folder).get("mlflow_run_id"))
     if tracker is None:
         raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
     uri, run_id = tracker.model_of(key, given)
     folder = _fetched(key, uri, tracker)
     return Upstream(given, folder, facts(folder), run_id)
+
+
+def provenance_of(model: Path) -> Mapping[str, Any]:
+    path = model / "provenance.json"
+    found: Mapping[str, Any] = read_json(path) if path.is_file() else {}
+    return found
 
 
 def chosen_model(block: str, given: str | None, parameters: Parameters) -> Upstream:
@@ -96,9 +106,7 @@ def chosen_model(block: str, given: str | None, parameters: Parameters) -> Upstr
                 f"run `kedro run --pipeline=pretrain` first, or give one ({ALLOWED}, @<alias>)"
             )
         return find_model(f"{block}.model", str(project_root() / room.folder), tracker)
-    reference = in_full(given, registered_name(parameters))
-    place = reference if is_reference(reference) else str(home_root() / given)
-    return find_model(f"{block}.model={given!r}", place, tracker)
+    return find_model(f"{block}.model={given!r}", place_of(given, registered_name(parameters)), tracker)
 
 
 def registered_name(parameters: Parameters) -> str:
