@@ -157,15 +157,26 @@ def _tracker() -> Tracker:
 @click.option("--redo", is_flag=True, help="Make these rows anew, also those that are finished and fresh.")
 @click.option("--page-only", is_flag=True, help="Train nothing: write the page from the rows that stand.")
 @click.option("--images-seen", type=click.IntRange(min=1), help="A trial with so many images drawn; rows and page go below --work.")
+@click.option("--carry", "commit", metavar="COMMIT", help="Train nothing anew: keep stale rows whose code trains to COMMIT's bits.")
 @click.option("--work", type=click.Path(file_okay=False), default="data/09_leaderboard", help="Store, checkpoints, models.")
 def leaderboard(
-    names: str | None, budget_name: str, data: str | None, redo: bool, page_only: bool, images_seen: int | None, work: str
+    names: str | None,
+    budget_name: str,
+    data: str | None,
+    redo: bool,
+    page_only: bool,
+    images_seen: int | None,
+    commit: str | None,
+    work: str,
 ) -> None:
     """Train every method at one fixed budget; rank them by linear probe and kNN.
 
     A row is docs/leaderboard/BUDGET/METHOD.json, written as its method ends; docs/leaderboard.md, leaderboard.json and the pictures
     are made from the rows. A row that is finished and fresh is not made again; one whose code, parameters or data have changed is.
     What was interrupted goes on, also in the middle of a training. A method that fails ends its own row alone, and the exit code is 1.
+
+    --carry COMMIT trains each stale row's method in small, by the code of COMMIT and of HEAD; where weights, history and scores are equal
+    bit for bit, the row keeps its numbers and says so. Exit code 1 where a row is left to be retrained.
 
     Why a method misses can be said by hand in docs/leaderboard/reasons.yml (BUDGET: {METHOD: TEXT}).
     """
@@ -178,14 +189,21 @@ def leaderboard(
     place, docs, budget = project_root() / work, project_root() / "docs", BUDGETS[budget_name]
     if images_seen is not None:
         budget, docs = budget.drawing(images_seen), place / f"trial-{images_seen}"
+    if commit is not None and (redo or page_only or images_seen is not None):
+        raise click.UsageError("--carry goes with --methods, --budget, --data and --work alone")
+    methods = all_methods() if names is None else [name.strip() for name in names.split(",") if name.strip()]
     with errors_in_one_line():
-        if page_only:
-            rows = board.write_page(docs, budget)
+        if commit is not None:
+            from ssl_pipelines.orchestration.leaderboard import carry
+
+            found = carry.carry(methods, budget, str(data), docs, place, commit)
+            click.echo(carry.last_words(found))
+            failed = any(one.what == "to be retrained" for one in found)
         else:
-            methods = all_methods() if names is None else [name.strip() for name in names.split(",") if name.strip()]
-            rows = board.run(methods, budget, str(data), docs, place, redo=redo)
-        click.echo(board.last_words(rows, docs))
-    if any(row.verdict == "bug" for row in rows):
+            rows = board.write_page(docs, budget) if page_only else board.run(methods, budget, str(data), docs, place, redo=redo)
+            click.echo(board.last_words(rows, docs))
+            failed = any(row.verdict == "bug" for row in rows)
+    if failed:
         raise click.exceptions.Exit(1)
 
 

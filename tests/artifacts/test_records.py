@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from ssl_pipelines.artifacts import Record
+from ssl_pipelines.artifacts.code import Code
 from ssl_pipelines.artifacts.record import digest, flatten
 
 
 def test_a_record_round_trips(tmp_path):
-    record = Record({"a.b": 1}, {"store": "x"}, {"f.py": ["1", "2"]}, "abc")
+    record = Record({"a.b": 1}, {"store": "x"}, Code(("m:f",), "d", {"m.f": "1"}), "abc")
     record.write(tmp_path / "r.json")
     assert Record.read(tmp_path / "r.json") == record
 
@@ -23,7 +24,7 @@ def test_without_a_fingerprint_of_its_own_the_recipe_is_written(tmp_path):
 
 
 def test_a_recipe_follows_parameters_and_inputs_and_not_the_code():
-    base = Record({"a": 1, "b": 2}, {"store": "x"}, {"f.py": ["1", "1"]})
+    base = Record({"a": 1, "b": 2}, {"store": "x"}, Code(("m:f",), "d", {"m.f": "1"}))
     assert base.recipe == Record({"b": 2, "a": 1}, {"store": "x"}).recipe
     assert base.recipe != Record({"a": 1, "b": 3}, {"store": "x"}).recipe
     assert base.recipe != Record({"a": 1, "b": 2}, {"store": "y"}).recipe

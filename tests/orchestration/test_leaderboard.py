@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from projects import write_digits
-from ssl_pipelines.artifacts import InputError, code
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.cli import leaderboard
 from ssl_pipelines.methods.pretext.rotation import Rotation
 from ssl_pipelines.methods.registry import TABLE
@@ -26,7 +26,6 @@ from ssl_pipelines.orchestration.leaderboard import board, budgets
 from ssl_pipelines.orchestration.leaderboard.board import read_reasons, run, write_page
 from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS, Budget, all_methods, check_method, donors
 from ssl_pipelines.orchestration.leaderboard.jobs import Job, carry_out
-from ssl_pipelines.orchestration.leaderboard.plans import code_digest
 from ssl_pipelines.orchestration.leaderboard.processes import in_own_process
 from ssl_pipelines.reporting.leaderboard import Row, read_rows, row_file
 from ssl_pipelines.reporting.theme import Figure
@@ -157,41 +156,6 @@ def test_changed_code_is_marked_and_made_again(small, caplog):
     assert small.made == ["simclr"]
     assert "simclr: its code has changed since" in caplog.text
     assert not small.listed()["simclr"]["stale"]
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch) -> Path:
-    """A copy of the package, for digests alone."""
-    copy = tmp_path / "ssl_pipelines"
-    shutil.copytree(code.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "ROOT", copy)
-    yield copy
-    code._imports.cache_clear()
-
-
-def test_the_digest_follows_the_loss_and_the_encoder_but_no_words_and_no_plumbing(source):
-    def digests() -> dict[str, str]:
-        code._imports.cache_clear()
-        return {
-            "simclr": code_digest("simclr", "resnet_small"),
-            "rotation": code_digest("rotation", "resnet_small"),
-            "mae": code_digest("mae", "vit_mini"),
-        }
-
-    def edit(name: str, line: str) -> set[str]:
-        before = digests()
-        path = source / name
-        path.write_text(path.read_text() + line)
-        after = digests()
-        return {method for method in before if before[method] != after[method]}
-
-    assert edit("losses/nt_xent.py", "\nSCALE = 2\n") == {"simclr"}
-    assert edit("losses/nt_xent.py", "\n# a comment\n") == set()
-    assert edit("networks/resnet.py", "\nSCALE = 2\n") == {"simclr", "rotation"}
-    assert edit("artifacts/files.py", "\nSCALE = 2\n") == set()
-    assert edit("training/events.py", "\nSCALE = 2\n") == set()
-    assert edit("methods/base.py", "\nSCALE = 2\n") == set()
-    assert edit("views/plan.py", "\nSCALE = 2\n") == {"simclr", "rotation", "mae"}
 
 
 def test_an_interrupted_training_goes_on(small, monkeypatch, caplog):

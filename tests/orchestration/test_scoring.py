@@ -55,7 +55,7 @@ def test_numbers_then_nothing_to_do_then_a_reason(inputs, tmp_path, caplog):
     record = json.loads((folder / "diagnose.record.json").read_text())
     assert record["inputs"] == {"store": "a", "model": "model", "features": "a"}
     assert record["parameters"]["diagnose.views"] == 2
-    assert "methods/contrastive/simclr.py" in record["code"]
+    assert "methods.contrastive.simclr.SimCLR" in record["code"]["definitions"]
     assert inputs({}, "a").fingerprint == made.fingerprint
     assert caplog.messages[-1] == "diagnose: up to date"
     assert inputs({}, "a", views=3).fingerprint != made.fingerprint

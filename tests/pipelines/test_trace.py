@@ -132,11 +132,11 @@ def test_a_commit_is_named_and_its_code_held_against_what_ran(ask, finished):
     assert f"OMP_NUM_THREADS={json.loads(note.read_text())['threads']}," in lines[-1]
     record = finished.root / "data/07_model_output/linear_eval.record.json"
     body = json.loads(record.read_text())
-    body["code"]["evaluation/linear.py"][0] = "0" * 16
+    body["code"]["definitions"]["evaluation.linear.predict"] = body["code"]["digest"] = "0" * 16
     record.write_text(json.dumps(body))
     said = json.loads(ask("linear.top1", "--json"))
-    assert "evaluation/linear.py differed" in said["reproduce"][1]
-    assert links(json.dumps(said))["score"]["code_changed"] == ["evaluation/linear.py"]
+    assert "evaluation.linear.predict differed" in said["reproduce"][1]
+    assert links(json.dumps(said))["score"]["code_changed"] == ["evaluation.linear.predict"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssl_pipelines.artifacts.code import Code
 from ssl_pipelines.artifacts.files import read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -23,11 +24,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an artifact was made from: flat parameters, the fingerprints of its inputs, the digests of its code."""
+    """What an artifact was made from: flat parameters, the fingerprints of its inputs, the code that made it."""
 
     parameters: dict[str, Any]
     inputs: dict[str, str]
-    code: dict[str, list[str]] = field(default_factory=dict)  # file -> [digest without docstrings, digest of the text]
+    code: Code = field(default_factory=Code)
     fingerprint: str = ""
 
     @property
@@ -35,14 +36,9 @@ class Record:
         """Digest of parameters and inputs: equal recipes make equal artifacts."""
         return digest({"parameters": self.parameters, "inputs": self.inputs})
 
-    @property
-    def meaning(self) -> str:
-        """Digest of the code without docstrings."""
-        return digest({path: bare for path, (bare, _) in self.code.items()})
-
     def write(self, path: Path) -> None:
         body = {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint or self.recipe}
-        write_json(path, body | {"inputs": self.inputs, "parameters": self.parameters, "code": self.code})
+        write_json(path, body | {"inputs": self.inputs, "parameters": self.parameters, "code": self.code.body()})
 
     @staticmethod
     def read(path: Path) -> Record | None:
@@ -52,7 +48,7 @@ class Record:
         body = read_json(path)
         if body.get("schema_version") != SCHEMA_VERSION:
             return None
-        return Record(body["parameters"], body["inputs"], body["code"], body["fingerprint"])
+        return Record(body["parameters"], body["inputs"], Code.of(body["code"]), body["fingerprint"])
 
 
 def digest(value: Any) -> str:

@@ -160,6 +160,11 @@ def module_of(name: str) -> str:
     return f"ssl_pipelines.methods.{TABLE[name].module}"
 
 
+def class_root(name: str) -> str:
+    """ssl_pipelines.methods.<family>.<module>:<Class>"""
+    return f"{module_of(name)}:{TABLE[name].cls}"
+
+
 def method_class(name: str) -> type[Method]:
     """The class behind a name. Raises InputError, with the nearest match, for a name that is not in the table."""
     found: type[Method] = getattr(import_module(module_of(name)), TABLE[name].cls)

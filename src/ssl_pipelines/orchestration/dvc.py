@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from ssl_pipelines.artifacts.code import PACKAGE, ROOT, closure
+from ssl_pipelines.artifacts.code import ROOT, modules_of
+from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.paths import project_root
-from ssl_pipelines.orchestration.rooms import BY_ARTIFACT, ROOMS, Room, code_of
+from ssl_pipelines.orchestration.rooms import BY_ARTIFACT, CUT, ROOMS, Room, roots_of
 
 PARAMETERS = "conf/base/parameters.yml"
 HEADER = "# Made by `make dvc-yaml` from src/ssl_pipelines/orchestration/rooms.py; a test fails when it differs.\n"
@@ -63,7 +64,7 @@ def _known_by(room: Room) -> list[str]:
 
 def _code(room: Room) -> list[str]:
     """The folders and files below the package that the room's code lies in, whatever the method."""
-    modules = closure(*(module for name in TABLE for module in code_of(room, name)))
+    modules = modules_of(*roots_of(room, *TABLE), cut=CUT)
     paths = sorted({module.split(".")[1] for module in modules if module.count(".") >= 1})
     base = f"src/{PACKAGE}"
     found = []

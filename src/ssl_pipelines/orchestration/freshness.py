@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ssl_pipelines.artifacts import Artifact, Record, new_folder
-from ssl_pipelines.artifacts.code import changed, code_digests
+from ssl_pipelines.artifacts.code import code_of
 from ssl_pipelines.artifacts.files import recover_folder, replace_files
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import project_root
-from ssl_pipelines.orchestration.rooms import Room, code_of
+from ssl_pipelines.orchestration.rooms import CUT, Room, roots_of
 from ssl_pipelines.orchestration.session import current
 
 log = logging.getLogger("ssl_pipelines")
@@ -85,7 +85,7 @@ def _made(
 def record_of(room: Room, parameters: Parameters, inputs: dict[str, str]) -> Record:
     """What the room would make now from these inputs."""
     first = [one.run.method for one in parameters.first.values()] if room.artifact == "model" else []
-    code = code_digests(*code_of(room, parameters.run.method, *first))
+    code = code_of(*roots_of(room, parameters.run.method, *first), cut=CUT)
     return Record(flatten(parameters.read_by(room.parameters)), inputs, code)
 
 
@@ -98,15 +98,13 @@ def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on
         return f"{gone} is missing"
     if found.recipe != wanted.recipe:
         return _difference(found, wanted)
-    meaning, words = changed(found.code, wanted.code)
-    if meaning and on_code_change == "rerun":
-        return f"code changed in {_first(meaning)}"
-    if meaning:
+    changed = found.code.changed_in(wanted.code)
+    if changed and on_code_change == "rerun":
+        return f"code changed in {_first(changed)}"
+    if changed:
         log.warning(
-            "%s: up to date, but code changed since in %s (runtime.on_code_change=rerun makes it anew)", room.name, _first(meaning)
+            "%s: up to date, but code changed since in %s (runtime.on_code_change=rerun makes it anew)", room.name, _first(changed)
         )
-    elif words:
-        log.info("%s: up to date; code changed since in %s, in comments or docstrings alone", room.name, _first(words))
     else:
         log.info("%s: up to date", room.name)
     return None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.artifacts.code import code_digests
+from ssl_pipelines.artifacts.code import Code, code_of
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.config import DatasetConfig
@@ -18,14 +16,15 @@ from ssl_pipelines.inference.embed import write_embeddings
 from ssl_pipelines.inference.embeddings import Embeddings
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.inference.sources import KINDS, Images, Tables, open_source
-from ssl_pipelines.methods.registry import module_of
+from ssl_pipelines.methods.registry import class_root
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
+from ssl_pipelines.orchestration.rooms import CUT
 from ssl_pipelines.orchestration.upstream import Upstream, chosen_model, in_full, registered_name
 from ssl_pipelines.training.runtime import num_workers, set_up
 
 EMBEDDINGS = "data/12_embeddings"
-CODE = "ssl_pipelines.inference.encoder"
+CODE = "ssl_pipelines.inference.encoder:ImageEncoder"
 log = logging.getLogger("ssl_pipelines")
 
 
@@ -44,7 +43,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
     out = project_root() / output if output else _default_place(given, model, config)
     there = Embeddings.found(out)
     _check_place(block, out, source, output, there)
-    code = code_digests(CODE, module_of(str(model.facts["method"])))
+    code = code_of(CODE, class_root(str(model.facts["method"])), cut=CUT)
     recipe = _recipe(source, model, config, parameters)
     if _is_fresh(there, recipe, code, parameters, out):
         return out
@@ -52,7 +51,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
         encoder = encoder_of(block, config, model, parameters)
         about = {
             "recipe": recipe,
-            "code": code,
+            "code": code.body(),
             "source": given,
             "model": {
                 "given": config.model and in_full(config.model, registered_name(parameters)),
@@ -121,11 +120,10 @@ def _recipe(source: Images | Tables, model: Upstream, config: ModelChoice, param
     return digest({"raw files": raw, "model": model.fingerprint, "stage": config.stage, "max_pixels": limit})
 
 
-def _is_fresh(found: Embeddings | None, recipe: str, code: Mapping[str, Any], parameters: Parameters, out: Path) -> bool:
+def _is_fresh(found: Embeddings | None, recipe: str, code: Code, parameters: Parameters, out: Path) -> bool:
     if found is None or found.about.get("recipe") != recipe:
         return False
-    bare = {path: digests[0] for path, digests in code.items()}
-    changed = bare != {path: digests[0] for path, digests in found.about["code"].items()}
+    changed = bool(Code.of(found.about.get("code")).changed_in(code))
     if changed and parameters.runtime.on_code_change == "rerun":
         return False
     if changed:

@@ -94,7 +94,7 @@ def _first_model(name: str, wanted_by: str, store: Artifact, gate: Artifact, fir
     method, record, tracker = first.run.method, _record_of_first(store, gate, first), current().tracker
     room = replace(ROOM, name=f"{ROOM.name}.{method}", folder=f"data/.upstream/{method}-{record.recipe[:8]}")
     if not (project_root() / room.record).is_file():
-        known = tracker.trained(record.recipe, record.meaning) if tracker is not None else None
+        known = tracker.trained(record.recipe, record.code.digest) if tracker is not None else None
         if known is not None:
             log.info("pretrain: method=%r stands on the %s of run %s, which was trained before", wanted_by, method, known)
             return find_upstreams({name: known}, tracker)[name]
@@ -123,7 +123,7 @@ def _open(
         "dataset": data.name,
         "dataset.sha256": data.sha256,
         "fingerprint": record.recipe,
-        "code": record.meaning,
+        "code": record.code.digest,
     }
     for name, found in upstream.items():
         tags |= {f"upstream.{name}": found.run_id or found.given, f"upstream.{name}.fingerprint": found.fingerprint}

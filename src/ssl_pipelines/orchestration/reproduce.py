@@ -7,19 +7,20 @@ import json
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.artifacts.code import PACKAGE, changed, digests_of
+from ssl_pipelines.artifacts.code import Code, Program
+from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.orchestration.dvc import PARAMETERS
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
+from ssl_pipelines.orchestration.rooms import CUT, ROOMS, Room, upstream
 
 SOURCE = f"src/{PACKAGE}"
 TRIES, SHOWN = 8, 3
@@ -28,12 +29,10 @@ PLACE = (".reader", ".root")
 FIRST = ("dataset.reader", "method", "backbone.name", "pretrain.optimizer.name")  # on them the other keys' defaults depend
 
 
-def reproduce(
-    room: Room, wanted: Mapping[str, Any], code: Mapping[str, list[str]], origin: Mapping[str, Any], root: Path
-) -> Iterator[str]:
+def reproduce(room: Room, wanted: Mapping[str, Any], code: Iterable[Code], origin: Mapping[str, Any], root: Path) -> Iterator[str]:
     """Lines to type in a fresh clone, and comments where something is to be known.
 
-    wanted: all parameters, flat; code: the digests of the files that ran; origin: git_commit, upstream, threads."""
+    wanted: all parameters, flat; code: what ran, a room each; origin: git_commit, upstream, threads."""
     said = str(origin.get("git_commit") or "unknown")
     commit, dirty = said.removesuffix("+dirty"), said.endswith("+dirty")
     text = _git(root, "show", f"{commit}:{PARAMETERS}")
@@ -42,7 +41,8 @@ def reproduce(
         text = (root / PARAMETERS).read_bytes()
     else:
         yield f"git checkout {commit}"
-        other = changed(dict(code), _code_at(root, commit, code))[0]
+        program = program_at(root, commit)
+        other = sorted({name for one in code for name in one.changed_in(_code_in(program, one.roots))})
         if other:
             yield f"# the code that ran was not the commit's: {', '.join(other[:SHOWN])} differed, so the value may be another"
         elif dirty:
@@ -132,15 +132,24 @@ def _data(wanted: Mapping[str, Any], root: Path) -> Iterator[str]:
         yield f"# put the same raw files at {place}"
 
 
-def _code_at(root: Path, commit: str, names: Iterable[str]) -> dict[str, list[str]]:
-    """The digests of these files of the package at a commit; those that it does not have are left out."""
+def program_at(root: Path, commit: str) -> Program:
+    """The package's source at a commit; empty where the repository does not have it."""
     archive = _git(root, "archive", commit, SOURCE)
-    if archive is None:
-        return {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        there = {member.name: member for member in files if member.isfile()}
-        found = {name: files.extractfile(there[path]) for name in names if (path := f"{SOURCE}/{name}") in there}
-        return {name: digests_of(file.read().decode()) for name, file in found.items() if file is not None}
+    texts: dict[str, str] = {}
+    if archive is not None:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            for member in files:
+                file = files.extractfile(member) if member.name.endswith(".py") else None
+                if file is not None:
+                    texts[member.name.removeprefix(f"{SOURCE}/")] = file.read().decode()
+    return Program(texts.get)
+
+
+def _code_in(program: Program, roots: Sequence[str]) -> Code:
+    try:
+        return program.code(*roots, cut=CUT)
+    except LookupError:
+        return Code(tuple(roots))
 
 
 def _git(root: Path, *words: str) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ssl_pipelines.methods.registry import module_of
+from ssl_pipelines.methods.registry import class_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Room:
     folder: str
     inputs: tuple[str, ...]  # artifacts
     parameters: tuple[str, ...]  # keys of Parameters.read_by
-    code: tuple[str, ...]  # modules whose import closure the room runs
+    code: tuple[str, ...]  # "module:function" that the room calls below orchestration; what these reach is its code
     outputs: tuple[str, ...] = ()
     resumes: bool = False  # what it has done so far lies in its folder: it puts its outputs there itself, after its record has gone
     on_request: bool = False  # runs where it is named alone: no part of the whole road, nor of `dvc repro`
@@ -33,57 +33,60 @@ class Room:
 ROOMS: dict[str, Room] = {
     room.name: room
     for room in (
-        Room("ingest", "store", "data/02_intermediate", (), ("dataset", "seed"), ("ssl_pipelines.data.ingestion",)),
-        Room("validate", "gate", "data/03_primary", ("store",), ("validate",), ("ssl_pipelines.orchestration.validation",)),
+        Room("ingest", "store", "data/02_intermediate", (), ("dataset", "seed"), ("ssl_pipelines.data.ingestion:ingest",)),
+        Room("validate", "gate", "data/03_primary", ("store",), ("validate",), ("ssl_pipelines.orchestration.validation:validate",)),
         Room(
             "pretrain",
             "model",
             "data/06_models",
             ("store", "gate"),
             ("run",),
-            ("ssl_pipelines.training.pretrain",),
+            ("ssl_pipelines.training.pretrain:pretrain",),
             ("encoder.safetensors", "method.safetensors", "config.json", "history.parquet", "events.jsonl", "provenance.json", "pictures"),
             resumes=True,
             runs_methods=True,
         ),
         Room(
             "extract_features", "features", "data/04_feature", ("store", "model"), ("extract_features", "seed"),
-            ("ssl_pipelines.evaluation.features",), runs_methods=True,
+            ("ssl_pipelines.evaluation.features:extract_features",), runs_methods=True,
         ),
         Room(
             "linear_eval", "linear_scores", "data/07_model_output", ("store", "features"), ("linear_eval", "seed"),
-            ("ssl_pipelines.evaluation.linear",), ("linear_eval.json", "linear_eval.predictions.parquet"),
+            ("ssl_pipelines.evaluation.linear:linear_eval",), ("linear_eval.json", "linear_eval.predictions.parquet"),
         ),
         Room(
             "knn_eval", "knn_scores", "data/07_model_output", ("store", "features"), ("knn_eval", "seed"),
-            ("ssl_pipelines.evaluation.knn",), ("knn_eval.json", "knn_eval.predictions.parquet"),
+            ("ssl_pipelines.evaluation.knn:knn_eval",), ("knn_eval.json", "knn_eval.predictions.parquet"),
         ),
         Room(
             "diagnose", "diagnosis", "data/07_model_output", ("store", "model", "features"), ("diagnose", "seed"),
-            ("ssl_pipelines.evaluation.diagnose",), ("diagnose.json", "diagnose.spectra.parquet"), runs_methods=True,
+            ("ssl_pipelines.evaluation.diagnose:diagnose",), ("diagnose.json", "diagnose.spectra.parquet"), runs_methods=True,
         ),
         Room(
             "finetune", "finetune_scores", "data/07_model_output", ("store", "model"), ("finetune", "seed"),
-            ("ssl_pipelines.evaluation.finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"), runs_methods=True,
+            ("ssl_pipelines.evaluation.finetune:finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"), runs_methods=True,
         ),
         Room(
             "few_labels", "few_labels_scores", "data/07_model_output/few_labels", ("store", "model", "features"), ("few_labels", "seed"),
-            ("ssl_pipelines.evaluation.few_labels", "ssl_pipelines.reporting.few_labels"), on_request=True, runs_methods=True,
+            ("ssl_pipelines.evaluation.few_labels:few_labels", "ssl_pipelines.reporting.few_labels:write_few_labels_page"),
+            on_request=True, runs_methods=True,
             check="ssl_pipelines.orchestration.few_labels:check_few_labels",
         ),
         Room(
             "report", "report", "data/08_reporting",
             ("store", "gate", "model", "features", "linear_scores", "knn_scores", "diagnosis", "finetune_scores"), ("report", "seed"),
-            ("ssl_pipelines.reporting.report",),
+            ("ssl_pipelines.reporting.report:report",),
         ),
         Room(
             "transfer_eval", "transfer_scores", "data/10_transfer", ("model",), ("transfer_eval", "extract_features", "seed"),
-            ("ssl_pipelines.evaluation.transfer",), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"),
+            ("ssl_pipelines.evaluation.transfer:answer", "ssl_pipelines.evaluation.transfer:transfer_scores",
+             "ssl_pipelines.reporting.transfer:write_transfer_page"), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"),
             resumes=True, on_request=True, runs_methods=True, check="ssl_pipelines.orchestration.transfer:check_transfer",
         ),
         Room(
             "select", "selection", "data/11_selection", ("store", "features"), ("select", "seed"),
-            ("ssl_pipelines.evaluation.selection", "ssl_pipelines.evaluation.selection_trial"), on_request=True,
+            ("ssl_pipelines.evaluation.selection:select", "ssl_pipelines.evaluation.selection_trial:trial",
+             "ssl_pipelines.reporting.selection:write_selection_page"), on_request=True,
         ),
     )
 }  # fmt: skip
@@ -94,6 +97,12 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "compare": (),  # finished runs, wherever they were made
     "embed": (),  # the model may be any that is finished: none is trained for it
     "search": (),
+}
+# What is not followed. The table of methods only says where each lies, and the class that runs is a root of its own. What the blocks of a
+# run are resolved to is in every fingerprint, value by value, so the functions that resolve them need not be in the code as well.
+CUT = {
+    "*": ("TABLE",),
+    "ssl_pipelines.training.config:RunConfig": ("method_config", "resolved_backbone", "resolved_optimizer", "check_views"),
 }
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}
 
@@ -113,6 +122,6 @@ def before_tool(name: str) -> list[str]:
     return [room for room in ROOMS if room in needed]
 
 
-def code_of(room: Room, *methods: str) -> tuple[str, ...]:
-    """The modules to follow: the room's own, and the methods' where the room runs them."""
-    return (*room.code, *map(module_of, methods)) if room.runs_methods else room.code
+def roots_of(room: Room, *methods: str) -> tuple[str, ...]:
+    """The definitions to follow: the room's own, and the methods' classes where the room runs them."""
+    return (*room.code, *map(class_root, methods)) if room.runs_methods else room.code

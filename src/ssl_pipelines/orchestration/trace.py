@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_pipelines.artifacts import InputError, Record, read_json
-from ssl_pipelines.artifacts.code import ROOT, changed, digests_of
+from ssl_pipelines.artifacts.code import Code, code_of
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.orchestration.freshness import missing
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.reproduce import nested, reproduce
-from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
+from ssl_pipelines.orchestration.rooms import CUT, ROOMS, Room, upstream
 from ssl_pipelines.orchestration.runs import Finished, Runs, logged_parameters
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.trace_facts import what_it_is
@@ -112,9 +112,9 @@ class _Walk:
             found |= {name: value for name, value in record.parameters.items() if name != "pretrain.upstream"}
         return found
 
-    def code(self) -> dict[str, list[str]]:
-        """The digests of every file that ran."""
-        return {name: digests for record in self._records() for name, digests in record.code.items()}
+    def code(self) -> list[Code]:
+        """What ran, a room each."""
+        return [record.code for record in self._records()]
 
     def _records(self) -> list[Record]:
         return [*self.held.values(), *([self.record] if self.record else [])]
@@ -237,6 +237,9 @@ def _recorded(record: Record) -> dict[str, str]:
 
 
 def _changed(record: Record) -> tuple[str, ...]:
-    """Files that the room ran and that do something else today."""
-    now = {name: digests_of((ROOT / name).read_text(encoding="utf-8")) for name in record.code if (ROOT / name).is_file()}
-    return tuple(changed(record.code, now)[0])
+    """Definitions that the room ran and that are others today."""
+    try:
+        now = code_of(*record.code.roots, cut=CUT)
+    except LookupError:
+        now = Code()
+    return tuple(record.code.changed_in(now))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import Artifact, InputError, Record, new_folder, read_json, write_json
-from ssl_pipelines.artifacts.code import code_digests
+from ssl_pipelines.artifacts.code import code_of
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, Store, raw_digest
 from ssl_pipelines.evaluation.config import ExtractConfig
@@ -23,7 +23,7 @@ from ssl_pipelines.orchestration.freshness import make, why_stale
 from ssl_pipelines.orchestration.judged_store import open_judged
 from ssl_pipelines.orchestration.parameters import PATHS, Parameters
 from ssl_pipelines.orchestration.paths import home_root, project_root
-from ssl_pipelines.orchestration.rooms import ROOMS, code_of
+from ssl_pipelines.orchestration.rooms import CUT, ROOMS, roots_of
 from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
@@ -123,7 +123,7 @@ def _ensure_answer(
     }
     inputs = {"data": frame.store.sha256}
     inputs |= {} if source == RAW_PIXELS else {"model": fingerprint(model)}
-    wanted = Record(flatten(values), inputs, code_digests(*code_of(ROOM, method)))
+    wanted = Record(flatten(values), inputs, code_of(*roots_of(ROOM, method), cut=CUT))
     unit = replace(ROOM, name=said, folder=str(where), outputs=())
     found = Record.read(where / "record.json")
     reason = why_stale(unit, found, wanted, where, parameters.runtime.on_code_change)

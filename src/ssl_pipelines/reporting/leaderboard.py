@@ -18,6 +18,25 @@ from ssl_pipelines.reporting.tables import duration, percent
 ROWS, PAGE, LIST = "leaderboard", "leaderboard.md", "leaderboard.json"  # below docs/
 
 
+class Proof(Config):
+    """That a row's numbers hold for other code than it was made by: a small training by both ended in equal bits."""
+
+    before: str
+    """Commit whose code the row stood for."""
+    after: str
+    """Commit whose code the row stands for since."""
+    samples: int
+    """Training samples of the trial."""
+    samples_seen: int
+    """Samples drawn in the trial."""
+    weights: str
+    """sha256 of all weights and buffers, equal at both commits."""
+    history: str
+    """sha256 of the training's history, equal at both commits."""
+    scores: str
+    """sha256 of both probes' scores and answers, equal at both commits."""
+
+
 class Row(Config):
     """One method at one budget. Scores are fractions of the test images, memory is in bytes; null is what was never reached."""
 
@@ -44,6 +63,8 @@ class Row(Config):
     code: str  # of the method's code
     verdict: Literal["learns", "miss", "bug"]
     reason: str | None = None  # of a miss or a bug
+    proofs: tuple[Proof, ...] = ()
+    """What carried the row from the code that made it to the code that it stands for; empty for one that was made by today's."""
 
     @property
     def name(self) -> tuple[str, str]:
@@ -125,8 +146,10 @@ those that need a ViT. One seed: the interval is over test images, not over trai
 
 **Linear** is the linear probe's top-1 on the test images, **random init** the same encoder's with fresh weights (mean of its seeds), **gain**
 their difference with its 95% interval (paired bootstrap over test images). A method **learns** where that whole interval lies above 0; it is a
-**miss** where not, with the reason below; a **bug** ended its own training or failed. **Stale** is a row whose code has changed since:
-the method's module, or what it imports of losses, networks, views and algorithms. Time and memory are those of training, on the machine
+**miss** where not, with the reason below; a **bug** ended its own training or failed. **Stale** is a row of which something that it
+runs has changed since: the method, the training loop, the optimizers, the probes, or what these name. A row that was **carried** (see its file)
+has its numbers from an earlier commit whose code trains to the same bits (`kedro leaderboard --carry COMMIT`).
+Time and memory are those of training, on the machine
 where it ran; times of other numbers of CPU **threads** do not compare.
 """
 

@@ -8,24 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.artifacts import Record
-from ssl_pipelines.artifacts.code import PACKAGE, code_digests
+from ssl_pipelines.artifacts.code import Code, Cut, code_of
+from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import digest, flatten
-from ssl_pipelines.methods.registry import TABLE, module_of
+from ssl_pipelines.methods.registry import TABLE, class_root, module_of
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.rooms import CUT, ROOMS
 from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
-# Files and errors, the interface, and the shapes of blocks, whose values are in the fingerprint: they compute no number.
-DECLARES = ("artifacts/", "methods/base.py", "methods/config.py", "networks/config.py")
+STAGES = ("pretrain", "extract_features", "linear_eval", "knn_eval")  # what a row runs
+BUILD = f"{PACKAGE}.networks.build:build_encoder"
+# kind -> the classes that `build_encoder` makes of it: a row's encoder is known, so that the other kinds' are not followed from there.
 ENCODERS = {
-    "resnet": "resnet",
-    "vit": "vit",
-    "unpadded": "unpadded",
-    OWN: "own",
-    "timm": "timm_encoder",
-}  # kind -> module of networks
+    "resnet": ("ResNet",),
+    "vit": ("ViT", "RelativeViT"),
+    "unpadded": ("UnpaddedNet",),
+    OWN: ("Identity",),
+    "timm": ("TimmEncoder",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,19 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
     return Plan(method, tree, encoder, fingerprint, code, place, stands_on)
 
 
-def code_digest(method: str, encoder: str) -> str:
-    """Of the method's module and all that it imports of this package, of its encoder, and of the methods that it stands on.
+def row_code(method: str, encoder: str) -> Code:
+    """What a row runs: the method's class and those of the methods that it stands on, training, features and both probes."""
+    roots = [root for name in STAGES for root in ROOMS[name].code]
+    return code_of(*map(class_root, (method, *donors(method).values())), *roots, cut=_cut(encoder))
 
-    Comments and docstrings do not count, nor what only declares."""
-    modules = [module_of(name) for name in (method, *donors(method).values())]
-    files = code_digests(*modules, f"{PACKAGE}.networks.{ENCODERS[kind_of(encoder)]}")
-    return digest({path: bare for path, (bare, _) in files.items() if not path.startswith(DECLARES)})
+
+def code_digest(method: str, encoder: str) -> str:
+    return row_code(method, encoder).digest
+
+
+def _cut(encoder: str) -> Cut:
+    kind = kind_of(encoder)
+    return CUT | {BUILD: tuple(cls for other, classes in ENCODERS.items() if other != kind for cls in classes)}
 
 
 def stale(rows: Iterable[Row]) -> set[tuple[str, str]]:

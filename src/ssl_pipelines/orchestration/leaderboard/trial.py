@@ -1,0 +1,177 @@
+"""One method trained in small by the code of one commit, in a process of its own, and what is left to compare: weights, history, scores."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from safetensors.numpy import load_file
+
+from ssl_pipelines.artifacts import InputError, new_folder, read_json
+from ssl_pipelines.artifacts.record import digest
+from ssl_pipelines.data import Store
+from ssl_pipelines.orchestration.paths import project_root
+
+SAMPLES = {"train": 2000, "validation": 500, "test": 1000}
+EPOCHS = 3
+SCORES = ("metric", "value", "low", "high", "n")  # of a score, what was measured
+# Run by a commit's own code: what it says that its rows have to be made from.
+ASK = """
+import json, sys
+from pathlib import Path
+from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS
+from ssl_pipelines.orchestration.leaderboard.plans import plan
+budget, methods, data, store = json.loads(sys.argv[1])
+found = {}
+for method in methods:
+    try:
+        planned = plan(method, BUDGETS[budget], data, store, Path("."))
+        found[method] = [planned.fingerprint, planned.code]
+    except Exception as error:
+        found[method] = f"{type(error).__name__}: {error}"
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """sha256 of what a trial left, each over names, types, shapes and bits."""
+
+    weights: str
+    history: str
+    scores: str
+
+    def differs_from(self, other: Evidence) -> list[str]:
+        return [name for name in ("weights", "history", "scores") if getattr(self, name) != getattr(other, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A commit's files in a folder of their own. Its code runs there, whatever is installed."""
+
+    commit: str
+    folder: Path
+
+    def expects(self, budget: str, methods: Sequence[str], data: str, store: str) -> Mapping[str, Any]:
+        """method -> [fingerprint, code] of the row that this commit would make, or a line why it makes none.
+
+        Raises InputError where the commit's code does not run."""
+        asked = json.dumps([budget, list(methods), data, store])
+        done = self._python(["-c", ASK, asked])
+        if done.returncode:
+            raise InputError(f"the code of commit {self.commit[:12]} does not run: {_last_line(done.stderr)}")
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+    def train(self, method: str, budget: str, data: Path, work: Path) -> Evidence:
+        """The method's row at a budget of `EPOCHS` passes, on one thread; one that stands in `work` is not made again. Raises InputError
+        where it fails there."""
+        images = EPOCHS * SAMPLES["train"]
+        command = ["-m", "kedro", "leaderboard", "--budget", budget, "--methods", method, "--data", str(data)]
+        done = self._python([*command, "--images-seen", str(images), "--work", str(work)])
+        found = sorted((work / budget).glob(f"{method}-*/training/final"))
+        rows = list(work.glob(f"trial-*/leaderboard/**/{method}.json"))
+        row = read_json(rows[0]) if rows else {}
+        if done.returncode or len(found) != 1:
+            raise InputError(
+                f"at commit {self.commit[:12]}: {row.get('reason') or _last_line(done.stderr) or _last_line(done.stdout)}"
+            )
+        return evidence(found[0], found[0].parents[1] / "scores")
+
+    def _python(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+
+def tree_of(commit: str, place: Path) -> Tree:
+    """The files of a commit below `place`, written once. Raises InputError for one that this repository does not have."""
+    full = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").decode().strip()
+    if not full:
+        raise InputError(f"--carry {commit!r} is no commit of this repository")
+    folder = place / full[:12] / "tree"
+    if not folder.is_dir():
+        with new_folder(folder) as fresh, tarfile.open(fileobj=io.BytesIO(_git("archive", full))) as files:
+            files.extractall(fresh, filter="data")
+    return Tree(full, folder)
+
+
+def present_commit() -> str:
+    """HEAD. Raises InputError where the package's files differ from it: what is proven has to be what is committed."""
+    if not _git("rev-parse", "--verify", "--quiet", "HEAD"):
+        raise InputError("--carry needs a git repository: it compares two commits")
+    if _git("status", "--porcelain", "--", "src", "conf"):
+        raise InputError("--carry compares commits, and src or conf have uncommitted changes: commit them first")
+    return "HEAD"
+
+
+def write_trial_data(store: Store, folder: Path) -> None:
+    """A small part of the store as Parquet, split by split; made once."""
+    if folder.is_dir():
+        return
+    with new_folder(folder) as fresh:
+        for split, count in SAMPLES.items():
+            ids = store.ids(split)[:count]
+            images = [
+                {"bytes": _png(image), "path": f"{split}/{i}.png"} for i, image in zip(ids, store.gather(ids).fields["image"])
+            ]
+            table = pa.table({"image": images, "label": store.labels(ids)})
+            pq.write_table(table, fresh / f"{split}-00000-of-00001.parquet", compression="none")
+
+
+def evidence(model: Path, scores: Path) -> Evidence:
+    """Of a finished model folder and its score files."""
+    weights: dict[str, np.ndarray] = {}
+    for path in sorted(model.glob("*.safetensors")):
+        weights |= {f"{path.stem}/{name}": value for name, value in load_file(path).items()}
+    rows = [[row.get(key) for key in SCORES] for path in sorted(scores.glob("*.json")) for row in read_json(path)]
+    answers = [_of_frame(pd.read_parquet(path)) for path in sorted(scores.glob("*.parquet"))]
+    history = _of_frame(pd.read_parquet(model / "history.parquet"))
+    return Evidence(_of_arrays(weights), history, digest([rows, answers]))
+
+
+def _of_frame(frame: pd.DataFrame) -> str:
+    return _of_arrays({str(name): frame[name].to_numpy() for name in sorted(frame.columns, key=str)})
+
+
+def _of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        text = value.dtype.kind not in "biuf"
+        found.update(f"{name} {'text' if text else value.dtype.str} {value.shape} ".encode())
+        found.update(json.dumps(value.tolist(), default=str).encode() if text else np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()
+
+
+def _png(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
+    return out.getvalue()
+
+
+def _git(*words: str) -> bytes:
+    """What git prints; nothing where it fails."""
+    try:
+        done = subprocess.run(["git", *words], cwd=project_root(), capture_output=True, check=False)
+    except OSError:
+        return b""
+    return done.stdout if done.returncode == 0 else b""
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it ended without a word"
