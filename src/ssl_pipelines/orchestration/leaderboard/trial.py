@@ -126,6 +126,8 @@ def write_trial_data(store: Store, folder: Path) -> None:
     with new_folder(folder) as fresh:
         for split, count in SAMPLES.items():
             ids = store.ids(split)[:count]
+            if not len(ids):
+                continue
             images = [
                 {"bytes": _png(image), "path": f"{split}/{i}.png"} for i, image in zip(ids, store.gather(ids).fields["image"])
             ]
