@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from joblib import cpu_count
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.lock import only_writer
@@ -22,6 +23,7 @@ from ssl_pipelines.orchestration.leaderboard.trial import EPOCHS, SAMPLES, Evide
 from ssl_pipelines.reporting.leaderboard import Proof, Row, read_rows
 
 log = logging.getLogger("ssl_pipelines")
+LANES = 4  # trials side by side, of a thread and some 2 GB of memory each, as far as there are cores
 Train = Callable[[Tree, str, str, Path, Path], Evidence]  # tree, method, budget, data, work
 
 
@@ -56,26 +58,32 @@ def carry(
         if stale:
             write_trial_data(store, small)
 
-        def settle(method: str) -> Carried:
+        def settle(method: str, board: str) -> Carried:
             if method not in rows:
                 return Carried(method, "to be retrained", "it has no row")
             if method not in stale:
                 return Carried(method, "up to date")
             try:
                 _check_then(rows[method], expected[method], then)
-                proof = _prove(method, budget.name, (then, now), small, place, train)
+                proof = _prove(method, budget.name, (then, now), small, place, board, train)
             except InputError as problem:
                 return Carried(method, "to be retrained", in_words(problem))
             digests = {"fingerprint": wanted[method].fingerprint, "code": wanted[method].code}
             rows[method].model_copy(update=digests | {"proofs": (*rows[method].proofs, proof)}).write(docs)
             return Carried(method, "carried", f"equal weights, history and scores after {proof.samples_seen:,} samples")
 
-        found = []
-        for method in methods:
-            found.append(settle(method))
-            log.info("leaderboard: %s: %s%s", method, found[-1].what, f": {found[-1].why}" if found[-1].why else "")
+        def lane(number: int) -> list[Carried]:
+            found = []
+            for method in list(methods)[number::lanes]:
+                found.append(settle(method, f"board-{number}-of-{lanes}"))
+                log.info("leaderboard: %s: %s%s", method, found[-1].what, f": {found[-1].why}" if found[-1].why else "")
+            return found
+
+        lanes = min(LANES, cpu_count(only_physical_cores=True), len(methods))
+        with ThreadPoolExecutor(max_workers=lanes) as pool:
+            found = {one.method: one for part in pool.map(lane, range(lanes)) for one in part}
         write_page(docs, budget)
-        return found
+        return [found[method] for method in methods]
 
 
 def _check_then(row: Row, expected: Any, then: Tree) -> None:
@@ -89,15 +97,10 @@ def _check_then(row: Row, expected: Any, then: Tree) -> None:
         raise InputError(f"its row was made from other {what} than those of commit {then.commit[:12]}")
 
 
-def _prove(method: str, budget: str, trees: tuple[Tree, Tree], data: Path, place: Path, train: Train) -> Proof:
+def _prove(method: str, budget: str, trees: tuple[Tree, Tree], data: Path, place: Path, board: str, train: Train) -> Proof:
     """Raises InputError where the trials differ, or one of them fails."""
     then, now = trees
-
-    def trial(tree: Tree) -> Evidence:
-        return train(tree, method, budget, data, place / tree.commit[:12] / "board")
-
-    with ThreadPoolExecutor(max_workers=min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)) as lanes:
-        before, after = lanes.map(trial, trees)
+    before, after = (train(tree, method, budget, data, place / tree.commit[:12] / board) for tree in trees)
     differing = before.differs_from(after)
     if differing:
         raise InputError(f"{' and '.join(differing)} differ between commits {then.commit[:12]} and {now.commit[:12]}")
