@@ -1,4 +1,4 @@
-"""Shared by all tests: one torch thread, a store of a few hundred real digits, and one of crops of color photographs."""
+"""Shared by all tests: one worker for each core, one torch thread for each worker, a store of a few hundred real digits, and one of crops of color photographs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from pathlib import Path
 import pytest
 
 from projects import write_digits, write_photos
+from ssl_pipelines.training.cores import usable_cores
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many workers `-n auto` starts: one for each core that may be used; no extra process where that is one core."""
+    if config.option.numprocesses != "auto" or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = usable_cores()
+    return cores if cores > 1 else 0
 
 
 @pytest.fixture(autouse=True)
