@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := 1
+# Threads that wait for others sleep, so that a busy machine is not slowed down by threads that spin.
+export OMP_WAIT_POLICY ?= PASSIVE
 # Without bytecode every start compiles 5,000 modules anew: ten seconds.
 export PYTHONDONTWRITEBYTECODE :=
 MODEL ?= models:/encoder@champion

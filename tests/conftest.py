@@ -1,4 +1,4 @@
-"""Shared by all tests: one worker for each core, one torch thread for each worker, a store of a few hundred real digits, and one of crops of color photographs."""
+"""Shared by all tests: a worker for each core, one torch thread each, a store of a few hundred real digits, one of crops of color photographs."""
 
 from __future__ import annotations
 

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
 PROCESS = Path("/proc/self")
 
 
+def set_thread_environment(environment: MutableMapping[str, str] = os.environ, process: Path = PROCESS) -> None:
+    """How the OpenMP and BLAS threads of this process and its children wait, and how many there are at most. What the user set stays.
+
+    OMP_WAIT_POLICY=PASSIVE: a thread that waits for the others sleeps. A spinning one keeps a busy core from the thread that it waits for.
+    OMP_NUM_THREADS is set only under a CPU quota below the affinity mask: the libraries count the mask, and know no quotas."""
+    if not environment.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    cores = usable_cores(process)
+    if cores < affinity():
+        environment.setdefault("OMP_NUM_THREADS", str(cores))
+
+
+def affinity() -> int:
+    """The cores on which the system may run this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_cores(process: Path = PROCESS) -> int:
     """The cores of the affinity mask, or the CPU quota of the control groups (v1 and v2), rounded up, where that is less; at least 1.
 
     `process`: the folder of this process in /proc. Without one (macOS) or without quotas the affinity mask counts alone."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([cores, *(math.ceil(quota) for quota in quotas(process))]))
+    return max(1, min([affinity(), *(math.ceil(quota) for quota in quotas(process))]))
 
 
 def quotas(process: Path = PROCESS) -> Iterator[float]:
