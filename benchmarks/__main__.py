@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ["views", "ingest", "step", "train", "probe", "knn", "memory", "startup"]
+NAMES = ["views", "ingest", "step", "train", "probe", "knn", "memory", "startup", "busy"]
 PACKAGES = ["torch", "torchvision", "kornia", "lightly", "pytorch-lightning", "scikit-learn", "faiss-cpu", "mlflow", "kedro"]
 
 
