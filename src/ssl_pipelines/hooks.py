@@ -24,9 +24,9 @@ class ProjectHooks:
         command = " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])])
         asked = tuple(run_params.get("pipeline_names") or ())
         parameters = Parameters.of(catalog.load("parameters"))
+        set_threads(parameters.runtime)  # for every stage, also those that use no device
         tracker = Tracker(command, git_commit())
         begin(Session(asked, command, parameters, tracker))
-        set_threads(parameters.runtime)  # for every stage, also those that use no device
         for check in (ROOMS[name].check for name in asked if name in ROOMS):
             if check:  # before hours of training, not after
                 resolve_name(check)(parameters, tracker)
