@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ["views", "ingest", "step", "train", "probe", "knn", "memory", "startup"]
+NAMES = ["views", "ingest", "step", "train", "probe", "knn", "memory", "startup", "busy"]
 PACKAGES = ["torch", "torchvision", "kornia", "lightly", "pytorch-lightning", "scikit-learn", "faiss-cpu", "mlflow", "kedro"]
 
 
@@ -90,7 +90,8 @@ def page(body: dict[str, Any]) -> str:
         "# Performance",
         "",
         "Made by `make bench`; every figure is a ratio within one run: ours and the peer take turns, the median of the pairs is given",
-        "with the smallest and the largest. A bar is short where even the better end misses it.",
+        "with the smallest and the largest. A bar is short where even the better end misses it. The rows `busy_` compare ours beside a process that",
+        "keeps one of two cores busy with ours in quiet, so half is what is left.",
         "",
         "| what | ratio | smallest to largest | bar | | how |",
         "|---|---|---|---|---|---|",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.loop import Loop
 from ssl_pipelines.training.model import build_method
 from ssl_pipelines.training.pretrain import data_facts
+from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 
 
 def photo_store(folder: Path, count: int, size: int = 32, distinct: int = 4000) -> Path:
@@ -52,3 +54,16 @@ def simclr_loop(
     method = build_method(config, data_facts(store), 0).to(device)
     feed = Feed(store, method.config.views, batch_size, 1, 0, device)
     return Loop(method, feed, config.pretrain.optimizer, steps, 0, precision)
+
+
+def timed_training(store: Path, warm: int, steps: int, runtime: RuntimeConfig | None = None) -> tuple[float, list[float]]:
+    """SimCLR with resnet_small, batch 256: (images a second after the first `warm` steps, the losses)."""
+    set_up(runtime or RuntimeConfig())
+    loop, losses, began = simclr_loop(store, "resnet_small", warm + steps), [], 0.0
+    for step in range(warm + steps):
+        if step == warm:
+            began = time.perf_counter()
+        losses.append(float(loop.run_step(step).loss))
+    done = time.perf_counter()
+    loop.feed.close()
+    return 256 * steps / (done - began), losses

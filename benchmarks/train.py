@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measure import Bar, Row, apart, row, turns
-from benchmarks.stores import photo_store, simclr_loop
+from benchmarks.stores import photo_store, simclr_loop, timed_training
 from ssl_pipelines.data import Store
-from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 
 BAR = Bar("train_lightly", 2.5)
 BATCH, WORKERS = 256, 2
+SPINNING = {"GOMP_SPINCOUNT": "300000"}  # OpenMP's own default: lightly's users have no package that sets how threads wait
 
 
 class Photos(Dataset[Any]):
@@ -64,19 +64,6 @@ class Module(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.5, momentum=0.9, weight_decay=1e-4)
 
 
-def ours(store: Path, warm: int, steps: int) -> tuple[float, list[float]]:
-    """(images a second after the first `warm` steps, the losses)"""
-    set_up(RuntimeConfig())
-    loop, losses, began = simclr_loop(store, "resnet_small", warm + steps), [], 0.0
-    for step in range(warm + steps):
-        if step == warm:
-            began = time.perf_counter()
-        losses.append(float(loop.run_step(step).loss))
-    done = time.perf_counter()
-    loop.feed.close()
-    return BATCH * steps / (done - began), losses
-
-
 def theirs(store: Path, warm: int, steps: int) -> tuple[float, list[float]]:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
@@ -96,7 +83,7 @@ def run(quick: bool) -> list[Row]:
     curves: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         given = photo_store(Path(folder), 4000), warm, steps
-        with apart(ours, *given) as mine, apart(theirs, *given) as other:
+        with apart(timed_training, *given) as mine, apart(theirs, *given, environment=SPINNING) as other:
 
             def rate(name: str, measured: Callable[[], tuple[float, list[float]]]) -> Callable[[], float]:
                 def one() -> float:

@@ -1,16 +1,17 @@
-"""The keys of a configuration block, with default, range and the comment that stands beside each in the code."""
+"""The keys of a configuration block, with default, range and what the code says of each: the docstring below it, or the comment beside it."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import io
+import itertools
 import textwrap
 import tokenize
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
@@ -39,15 +40,30 @@ def options(model: type[BaseModel], *, without: tuple[str, ...] = ()) -> list[Op
 
 @cache
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """key -> the comment on its line; a class's own before its bases'."""
+    """key -> the docstring below it, or the comment on its line; a class's own before its bases'."""
     found: dict[str, str] = {}
     for cls in model.__mro__:
         if issubclass(cls, BaseModel) and cls is not BaseModel:
-            found = _comments(cls) | found
+            found = _found_in(cls) | found
     return found
 
 
 @cache
+def _found_in(cls: type) -> dict[str, str]:
+    return _comments(cls) | _docstrings(cls)
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The strings that stand right below a field."""
+    [body] = [node.body for node in ast.parse(textwrap.dedent(inspect.getsource(cls))).body if isinstance(node, ast.ClassDef)]
+    found = {}
+    for field, below in itertools.pairwise(body):
+        text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+            found[field.target.id] = " ".join(text.split())
+    return found
+
+
 def _comments(cls: type) -> dict[str, str]:
     source = textwrap.dedent(inspect.getsource(cls))
     said = {
@@ -86,10 +102,13 @@ def _allowed(field: FieldInfo) -> str:
     choices = _choices(field.annotation)
     if choices:
         return ", ".join(choices)
-    bounds = [
-        text.format(written(getattr(one, name))) for kind, name, text in BOUNDS for one in field.metadata if isinstance(one, kind)
-    ]
-    return " ".join(bounds)
+    return _bounds(field.metadata)
+
+
+def _bounds(metadata: list[Any]) -> str:
+    return " ".join(
+        text.format(written(getattr(one, name))) for kind, name, text in BOUNDS for one in metadata if isinstance(one, kind)
+    )
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -104,6 +123,8 @@ def _choices(annotation: Any) -> list[str]:
         return [
             choice for one in members for choice in (["null"] if one is type(None) and _has_literal(members) else _choices(one))
         ]
+    if origin is Annotated:  # a number with bounds of its own, beside words
+        return [_bounds(one.metadata) for one in get_args(annotation) if isinstance(one, FieldInfo)]
     return ["true", "false"] if annotation is bool else []
 
 

@@ -19,10 +19,12 @@ class ProjectHooks:
         from ssl_pipelines.orchestration.rooms import ROOMS
         from ssl_pipelines.orchestration.session import Session, begin
         from ssl_pipelines.orchestration.tracking import Tracker
+        from ssl_pipelines.training.runtime import set_threads
 
         command = " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])])
         asked = tuple(run_params.get("pipeline_names") or ())
         parameters = Parameters.of(catalog.load("parameters"))
+        set_threads(parameters.runtime)  # for every stage, also those that use no device
         tracker = Tracker(command, git_commit())
         begin(Session(asked, command, parameters, tracker))
         for check in (ROOMS[name].check for name in asked if name in ROOMS):

@@ -57,3 +57,12 @@ def test_the_page_has_a_line_for_every_row():
     )
     assert "| fast | 6x | 5 to 7 | ≥ 4 | ok | 3 pairs; one way |" in text
     assert "| small | 1.2x | 1.2 to 1.2 | ≤ 1.1 | short | 1 pairs; another |" in text
+
+
+def test_work_apart_gets_an_environment_of_its_own(monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
+    with (
+        apart(os.getenv, "GOMP_SPINCOUNT", environment={"GOMP_SPINCOUNT": "2"}) as one,
+        apart(os.getenv, "GOMP_SPINCOUNT") as other,
+    ):
+        assert (one(), other(), os.environ["GOMP_SPINCOUNT"]) == ("2", "1", "1")

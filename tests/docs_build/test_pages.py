@@ -14,6 +14,7 @@ from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.orchestration.parameters import BLOCKS, RUN_KEYS
 from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS
+from ssl_pipelines.training.runtime import RuntimeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
@@ -76,6 +77,9 @@ def test_every_block_has_its_keys_with_the_words_beside_them_in_the_code():
     assert told["name"].allowed == "sgd, adamw, lars"
     assert told["weight_decay"].default == "0.0005"
     assert told["nesterov"].allowed == "true, false"
+    threads = {option.key: option for option in options(RuntimeConfig)}["threads"]
+    assert (threads.default, threads.allowed) == ("auto", "from 1 to 512, auto")
+    assert threads.meaning.startswith("Number of CPU threads with which torch computes")
 
 
 def test_the_reference_has_every_public_module():

@@ -13,6 +13,7 @@ import pytest
 
 from projects import TINY, copy_project
 
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 Enter = Callable[[Path, pytest.MonkeyPatch], "Project"]
 
 
@@ -81,13 +82,15 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ent
 
 
 @pytest.fixture(scope="session")
-def finished_folder(template: Path, tmp_path_factory: pytest.TempPathFactory, enter: Enter) -> Path:
+def finished_folder(template: Path, made_once: MadeOnce, enter: Enter) -> Path:
     """A project in which everything has run once."""
-    folder = tmp_path_factory.mktemp("finished") / "project"
-    shutil.copytree(template, folder, symlinks=True)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch).run()
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(template, folder / "project", symlinks=True)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            enter(folder / "project", monkeypatch).run()
+
+    return made_once("finished", make) / "project"
 
 
 @pytest.fixture

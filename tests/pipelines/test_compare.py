@@ -14,13 +14,15 @@ PAGE, NUMBERS = "data/09_compare/comparison.html", "data/09_compare/comparison.j
 
 
 @pytest.fixture(scope="module")
-def compared_folder(finished_folder: Path, tmp_path_factory: pytest.TempPathFactory, enter) -> Path:
+def compared_folder(finished_folder: Path, made_once, enter) -> Path:
     """A project with a simclr and a rotation, both evaluated."""
-    folder = tmp_path_factory.mktemp("compared") / "project"
-    shutil.copytree(finished_folder, folder, symlinks=True)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch).run(params="method=rotation")
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished_folder, folder / "project", symlinks=True)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            enter(folder / "project", monkeypatch).run(params="method=rotation")
+
+    return made_once("compared", make) / "project"
 
 
 @pytest.fixture

@@ -37,19 +37,19 @@ def tokenizers(project) -> list:
 
 
 @pytest.fixture(scope="module")
-def trained_folder(template, tmp_path_factory, enter):
+def trained_folder(template, made_once, enter):
     """A project in which beit was asked for alone, and what the run said."""
     from projects import TINY
     from ssl_pipelines.cli import run
 
-    folder = tmp_path_factory.mktemp("beit") / "project"
-    shutil.copytree(template, folder, symlinks=True)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
-        run.main(
-            ["--env", "smoke", "--pipeline=pretrain", "--params", f"{TINY},{BEIT}"], standalone_mode=False, prog_name="kedro run"
-        )
-    return folder
+    def make(folder):
+        shutil.copytree(template, folder / "project", symlinks=True)
+        words = ["--env", "smoke", "--pipeline=pretrain", "--params", f"{TINY},{BEIT}"]
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            enter(folder / "project", monkeypatch)
+            run.main(words, standalone_mode=False, prog_name="kedro run")
+
+    return made_once("beit", make) / "project"
 
 
 @pytest.fixture

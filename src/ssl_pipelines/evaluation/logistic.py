@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
+from ssl_pipelines.algorithms.lapack import one_lapack_thread
 from ssl_pipelines.algorithms.lbfgs import Minimum, minimize
 
 CELLS = 2**19  # numbers of features, or of logits, that one block holds: both products find them in the cache
@@ -65,7 +66,8 @@ class Spectrum:
         if rank == rows.shape[1]:
             values, directions = torch.linalg.eigh(torch.from_numpy((rows.T @ rows / len(rows)).astype(np.float64)))
             return cls(directions, values.clamp(min=0), 0.0)
-        _, scales, turned = randomized_svd(rows, rank, n_iter=2, random_state=0)
+        with one_lapack_thread():
+            _, scales, turned = randomized_svd(rows, rank, n_iter=2, random_state=0)
         values = torch.from_numpy(scales.astype(np.float64) ** 2 / len(rows))
         rest = (float((rows.astype(np.float64) ** 2).sum()) / len(rows) - float(values.sum())) / (rows.shape[1] - rank)
         return cls(torch.from_numpy(turned.T.astype(np.float64)).contiguous(), values, max(rest, 0.0))

@@ -18,7 +18,7 @@ import torch
 from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.pretrain import check_ranks, pretrain
-from ssl_pipelines.training.runtime import RuntimeConfig, device_of
+from ssl_pipelines.training.runtime import RuntimeConfig, device_of, num_threads
 from ssl_pipelines.training.watch import Stopped
 
 PARENT = "SSL_PIPELINES_PARENT"  # process id, for the ranks
@@ -39,7 +39,7 @@ def run(config: RunConfig, runtime: RuntimeConfig, store: Path, work: Path) -> N
     write_json(spec, body)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.devices}"]
     command += ["-m", "ssl_pipelines.training", str(spec)]
-    threads = runtime.threads or max(1, (os.cpu_count() or 1) // runtime.devices)
+    threads = num_threads(runtime, torch.get_num_threads(), runtime.devices)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": python_path(), "TORCH_CPP_LOG_LEVEL": "ERROR"}
     environment[PARENT] = str(os.getpid())
     with (

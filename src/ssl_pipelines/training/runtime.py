@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from ssl_pipelines.artifacts import Config, InputError
+from ssl_pipelines.training.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+Count = Annotated[int, Field(ge=1, le=512)] | Literal["auto"]
 
 
 class RuntimeConfig(Config):
     devices: int = Field(default=1, ge=1, le=64)  # ranks on this machine
-    workers: int | Literal["auto"] = "auto"  # processes that decode images
-    threads: int | None = Field(default=None, ge=1, le=512)  # of torch on CPU; None: torch's choice
+    workers: Count = "auto"
+    """Number of processes that decode images; `auto`: one for each core that the affinity mask and the container's CPU quota allow.
+    Lower it where memory is short."""
+    threads: Count = "auto"
+    """Number of CPU threads with which torch computes, in each process; `auto`: one for each core that the affinity mask and the
+    container's CPU quota allow, shared out among `runtime.devices`, or OMP_NUM_THREADS where that is set. Set 1 where results must equal
+    an earlier run's bit for bit on another number of cores, or where other programs need the cores."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     residency: Literal["auto", "device", "host", "disk"] = (
         "auto"  # where training images lie; auto: on a GPU if they fit, else on disk
@@ -51,13 +59,28 @@ def device_of(runtime: RuntimeConfig) -> torch.device:
 
 def set_up(runtime: RuntimeConfig) -> torch.device:
     """Once, before a room computes: threads and allocator as the run wants them; the device. Raises InputError as `device_of`."""
-    import torch
-
     device = device_of(runtime)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
+    set_threads(runtime)
     keep_freed_memory()
     return device
+
+
+def set_threads(runtime: RuntimeConfig) -> None:
+    """Torch computes with `runtime.threads` in this process."""
+    import torch
+
+    torch.set_num_threads(num_threads(runtime, torch.get_num_threads()))
+
+
+def num_threads(runtime: RuntimeConfig, own: int, ranks: int = 1) -> int:
+    """Torch's threads in each of `ranks` processes. `own`: what torch has chosen; hyperthreads and CPU quotas are not in it.
+
+    OMP_NUM_THREADS, which is in `own`, is the user's word: one process follows it also where there are fewer cores."""
+    if runtime.threads != "auto":
+        return runtime.threads
+    if ranks == 1 and "OMP_NUM_THREADS" in os.environ:
+        return own
+    return max(1, min(own, usable_cores() // ranks))
 
 
 def keep_freed_memory() -> None:
@@ -88,9 +111,5 @@ def peak_memory(device: torch.device) -> int:
 
 
 def num_workers(runtime: RuntimeConfig) -> int:
-    """Processes for decoding: as asked, or one a core."""
-    import os
-
-    if runtime.workers != "auto":
-        return max(1, runtime.workers)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processes for decoding: as asked, or one for each core that this process may use."""
+    return usable_cores() if runtime.workers == "auto" else runtime.workers

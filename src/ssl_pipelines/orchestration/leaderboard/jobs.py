@@ -21,6 +21,7 @@ from ssl_pipelines.reporting.inputs import Model, Scores
 from ssl_pipelines.reporting.leaderboard import Row, curve_file, write_curve
 from ssl_pipelines.training import launch
 from ssl_pipelines.training.events import history
+from ssl_pipelines.training.runtime import set_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def carry_out(job: Job) -> None:
     """Writes the row and its curve below `job.docs`. Raises what training and evaluation raise; called again it goes on."""
     parameters, place, store = Parameters.of(job.tree), Path(job.place), Path(job.store)
     training = place / "training"
+    set_threads(parameters.runtime)
     if not (training / "final" / "config.json").is_file():
         launch.run(parameters.run, parameters.runtime, store, training)
     if not job.model_only:
