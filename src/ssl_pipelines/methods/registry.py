@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, fitting_patch_size, fitting_stride
+from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, coarsest_stride, fitting_patch_size, fitting_stride
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.views.plan import ViewPlan
 
@@ -150,6 +150,9 @@ READ_BY = {
 SEE_PIECES = ("context_prediction", "counting", "jigsaw", "jigsaw_clustering", "pirl")
 # Parts a side of the image that are encoded by themselves: the px a place follow the image, of a ResNet's map and of a ViT's.
 MAPS_FOLLOW = {"dvae": 1, "qb_heat": 2, "vq_vae": 1}
+# Fewest places a side of the last map, over whose places the task goes. A ResNet's map is as coarse as this allows: 4 x 4 of views of
+# 32 px, and the papers' 7 x 7 of 224 px.
+FEWEST_PLACES = {"inpainting": 4, "jigsaw_clustering": 4, "pix_contrast": 4}
 # Made for one grid, that of the image.
 ONE_SIZE = ("beit", "local_mim", "mp3", "qb_heat", "simmim")
 
@@ -228,8 +231,11 @@ def _fitted_to(name: str, config: BackboneConfig, sizes: Collection[int], given:
     if config.name in VITS and "patch_size" not in given and name not in SEE_PIECES:
         halves = {largest // parts} if parts and largest % parts == 0 else set()
         return {"patch_size": fitting_patch_size({*sizes, *halves})}
-    if config.name in RESNETS and "output_stride" not in given and parts and config.output_stride:
-        return {"output_stride": fitting_stride(largest, config.output_stride, parts)}
+    if config.name in RESNETS and "output_stride" not in given and config.output_stride:
+        if parts:
+            return {"output_stride": fitting_stride(largest, config.output_stride, parts)}
+        if name in FEWEST_PLACES:
+            return {"output_stride": coarsest_stride(largest, FEWEST_PLACES[name])}
     return {}
 
 

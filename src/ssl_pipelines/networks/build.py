@@ -23,8 +23,12 @@ def check_backbone(config: BackboneConfig, image_size: int | None = None) -> Non
             raise unknown("backbone.name", config.name, [*RESNETS, *VITS, *UNPADDED, "any name of timm.list_models()"])
 
 
-def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0) -> Encoder:
-    """A fresh encoder for images of `image_size` px with `in_channels` channels. `width` multiplies the config's own."""
+def build_encoder(
+    config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0, trained_on: int | None = None
+) -> Encoder:
+    """A fresh encoder for images of `image_size` px with `in_channels` channels. `width` multiplies the config's own.
+
+    `trained_on`: px of the pieces on which the method trains it where these are smaller than the images; a ResNet's stem follows them."""
     check_backbone(config, image_size)
     if config.name == OWN:
         from ssl_pipelines.networks.identity import Identity
@@ -33,7 +37,7 @@ def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, wid
     if config.name in RESNETS:
         from ssl_pipelines.networks.resnet import ResNet
 
-        small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
+        small = (trained_on or image_size) <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
         wide, norm, coarsest = config.width * width, config.norm, config.output_stride
         return ResNet(config.name, in_channels, small_stem=small, width=wide, norm=norm, output_stride=coarsest)
     if config.name in VITS:

@@ -11,8 +11,8 @@ for in short runs its rows are as old as the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +54,10 @@ class LocalAggregation(Method):
             if self.negatives is not None and not self.warmup_epochs:
                 raise ValueError(f"negatives={self.negatives} are the warm-up's; with warmup_epochs=0 they would be ignored")
             return self
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            most = self.images_per_cluster if num_samples is None else max(2, num_samples // 2)
+            return {"images_per_cluster": min(self.images_per_cluster, most)}
 
         def check_data(self, num_samples: int, channels: int) -> None:
             check_negatives("methods.local_aggregation.negatives", self.negatives, num_samples)

@@ -71,8 +71,8 @@ class Exemplar(Method):
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
-        self.encoder, n = parts.build_encoder(), parts.num_samples
-        self.side = min(config.seed_size, parts.image_size)
+        self.side, n = min(config.seed_size, parts.image_size), parts.num_samples
+        self.encoder = parts.build_encoder(trained_on=self.side)
         if isinstance(self.encoder, UnpaddedNet) and self.side != parts.image_size:
             raise InputError(
                 f"methods.exemplar.seed_size={config.seed_size}: an encoder without padding takes whole views of {parts.image_size} px alone"
