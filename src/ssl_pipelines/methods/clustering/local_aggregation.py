@@ -31,6 +31,8 @@ from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
+LEAST_IMAGES = 4
+
 
 class LocalAggregation(Method):
     class Config(MethodConfig):
@@ -61,6 +63,9 @@ class LocalAggregation(Method):
 
         def check_data(self, num_samples: int, channels: int) -> None:
             check_negatives("methods.local_aggregation.negatives", self.negatives, num_samples)
+            if num_samples < LEAST_IMAGES:
+                found = f"method='local_aggregation' needs two clusters of 2 images, {LEAST_IMAGES} images to train on"
+                raise InputError(f"{found}, and there are {num_samples}")
             if self.images_per_cluster > num_samples // 2:
                 found = f"methods.local_aggregation.images_per_cluster={self.images_per_cluster}"
                 raise InputError(f"{found}: allowed is 2 to {num_samples // 2}, half the number of images")
