@@ -42,7 +42,9 @@ def test_inpainting_stays_below_100_million_parameters_at_224_px(monkeypatch):
     assert painted.shape == (1, 3, 224, 224)
 
 
-@pytest.mark.parametrize(("size", "seed_size", "stride"), [(32, 32, 1), (96, 32, 1), (224, 32, 1), (224, 64, 1), (224, 96, 2), (96, 96, 2)])
+@pytest.mark.parametrize(
+    ("size", "seed_size", "stride"), [(32, 32, 1), (96, 32, 1), (224, 32, 1), (224, 64, 1), (224, 96, 2), (96, 96, 2)]
+)
 def test_exemplars_stem_follows_its_seeds(size, seed_size, stride, monkeypatch):
     stem = built("exemplar", size, monkeypatch, seed_size=seed_size).encoder.stem
     assert stem[0].stride == (stride, stride)

@@ -72,8 +72,9 @@ def test_with_enough_images_nothing_changes(name):
 def test_the_defaults_train_on_few_images(name, few, tmp_path):
     count = len(Store.open(few).pretraining_ids())
     assert count < FEW
-    steps = {"pretrain": {"images_seen": None, "epochs": 6}, "backbone": {"width": 0.25}}  # local_aggregation clusters from epoch 3 on
-    run = Parameters.of(tree(name, **steps)).for_images(count).run
+    thin = {"backbone": {"width": 0.25}}
+    six_epochs = {"images_seen": None, "epochs": 6}  # local_aggregation clusters from epoch 3 on
+    run = Parameters.of(tree(name, pretrain=six_epochs, **thin)).for_images(count).run
     pretrain(run, runtime(checkpoint_every=1000, watch_every=1000), few, tmp_path)
     method = load_method(tmp_path / "final")
     features = method.encode(torch.rand(2, 3, 32, 32))

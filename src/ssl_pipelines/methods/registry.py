@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, coarsest_stride, fitting_patch_size, fitting_stride
+from ssl_pipelines.networks.config import (
+    KINDS,
+    RESNETS,
+    UNPADDED,
+    VITS,
+    BackboneConfig,
+    coarsest_stride,
+    fitting_patch_size,
+    fitting_stride,
+)
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.views.plan import ViewPlan
 
