@@ -113,13 +113,6 @@ def test_defaults_fit_a_batch_that_was_given(name, batch, expected):
     assert line.endswith(expected)
 
 
-def test_a_default_batch_can_be_divided_as_asked():
-    run = Parameters.of(tree("rotation", pretrain={"accumulate": 3})).run
-    assert (run.pretrain.batch_size, run.pretrain.accumulate) == (255, 3)
-    with pytest.raises(InputError, match=r"batch_size=256 is to be a multiple of accumulate=3"):
-        Parameters.of(tree("rotation", pretrain={"accumulate": 3, "batch_size": 256}))
-
-
 @pytest.mark.parametrize(
     ("name", "own", "line"),
     [

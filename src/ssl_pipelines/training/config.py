@@ -69,7 +69,7 @@ class RunConfig(Config):
         optimizer = resolved_optimizer(name, _block(pretrain, "optimizer", "pretrain."))
         pretrain["optimizer"] = optimizer.model_dump(mode="json")
         if pretrain.get("batch_size") is None:
-            pretrain["batch_size"] = _fitting_batch(method.recipe.batch_size, pretrain.get("accumulate"), num_samples)
+            pretrain["batch_size"] = _fitting_batch(method.recipe.batch_size, num_samples)
         checked = PretrainConfig.of(pretrain, "pretrain")
         if checked.accumulate > 1 and method.compares_within_batch:
             raise InputError(
@@ -119,13 +119,9 @@ class RunConfig(Config):
         return max(1, -(-wanted // self.pretrain.batch_size))
 
 
-def _fitting_batch(own: int, accumulate: Any, num_samples: int | None) -> int:
-    """The method's own batch; fewer images where there are fewer, or where `accumulate` does not divide it.
-
-    A power of 2 up to the number of images, so that devices, groups and queues still divide it."""
-    batch = own if num_samples is None or own <= num_samples else 1 << (num_samples.bit_length() - 1)
-    parts = accumulate if isinstance(accumulate, int) and 1 <= accumulate <= batch // 2 else 1
-    return batch - batch % parts
+def _fitting_batch(own: int, num_samples: int | None) -> int:
+    """The method's own batch or, of fewer images, the largest power of 2 that they fill: devices, groups and queues still divide it."""
+    return own if num_samples is None or own <= num_samples else 1 << (num_samples.bit_length() - 1)
 
 
 def _fitting(own: MethodConfig, given: Mapping[str, Any] | None, batch_size: int, num_samples: int | None) -> dict[str, Any]:
