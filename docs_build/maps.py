@@ -16,8 +16,8 @@ METHODS = sorted([*FEWEST_PLACES, *MAPS_FOLLOW, OWN_PIECES])
 def last_map(name: str, size: int, encoder: str = "auto") -> tuple[int, int]:
     """(places a side of the last map, px a side of what the encoder trains on) for views of `size` px and color images."""
     run = RunConfig.resolve({"method": name, "backbone": {"name": encoder}, "pretrain": {"images_seen": 1}}, size)
-    side = min(size, getattr(run.method_config, "seed_size", size))
-    return map_shape(build_encoder(run.backbone, 3, size, trained_on=side), side)[1], side
+    side = run.method_config.trained_on(size)
+    return map_shape(build_encoder(run.backbone, 3, size), side)[1], side
 
 
 def map_sizes() -> str:

@@ -56,3 +56,9 @@ def test_a_stem_that_is_given_is_kept(monkeypatch):
     facts = {"channels": 3, "size": 96, "mean": [0.5] * 3, "std": [0.2] * 3, "num_samples": 50}
     method = build_method(RunConfig.resolve(values, 96), facts, 0)
     assert len(method.encoder.stem) == 4
+
+
+def test_a_stem_that_follows_seeds_is_stored_with_the_model():
+    values = {"method": "exemplar", "pretrain": {"images_seen": 64}}
+    assert [RunConfig.resolve(values, size).backbone.stem for size in (32, 64, 96)] == ["auto", "auto", "small"]
+    assert RunConfig.resolve({"method": "rotation", "pretrain": {"images_seen": 64}}, 96).backbone.stem == "auto"

@@ -62,8 +62,7 @@ class Sampling:
 class Parts:
     """What a method is built from. N = number of images that pretraining reads; `batch_size`: of all ranks.
 
-    `build_encoder(channels=None, width=1.0, trained_on=None, **changes)`: the run's encoder; `trained_on`: px of the pieces that it is
-    trained on, where these are smaller than the images; `changes` replace keys of the `backbone` block.
+    `build_encoder(channels=None, width=1.0, **changes)`: the run's encoder; `changes` replace keys of the `backbone` block.
     `upstream`: name -> the frozen method (or classifier) of an earlier run, in evaluation mode; empty where a finished model is
     loaded, for only a loss may need them."""
 

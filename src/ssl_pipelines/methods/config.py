@@ -56,6 +56,10 @@ class MethodConfig(Config):
 
     views: ViewPlan
 
+    def trained_on(self, size: int) -> int:
+        """px a side of what the encoder is trained on, of views of `size` px: these, or the smaller pieces that a method cuts from them."""
+        return size
+
     def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
         """Key -> the value with which a default fits a small run; a default that fits as it is may be named too.
 

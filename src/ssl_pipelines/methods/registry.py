@@ -13,6 +13,7 @@ from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
 from ssl_pipelines.networks.config import (
     KINDS,
     RESNETS,
+    SMALL_STEM_UP_TO,
     UNPADDED,
     VITS,
     BackboneConfig,
@@ -202,11 +203,14 @@ def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerCon
     return OptimizerConfig.of(merged(start, values), "pretrain.optimizer")
 
 
-def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collection[int] = ()) -> BackboneConfig:
+def resolved_backbone(
+    name: str, values: dict[str, Any] | None, sizes: Collection[int] = (), trained_on: int | None = None
+) -> BackboneConfig:
     """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it.
 
     A named encoder of the kind that the method would choose keeps the rest of the method's choice, but for the depth, which is the name's.
-    `sizes` of the views, px: where they are known, a ViT's patches and some methods' maps follow them, unless their size is given."""
+    `sizes` of the views, px: where they are known, a ViT's patches and some methods' maps follow them, unless their size is given.
+    `trained_on`: px of the pieces on which the encoder is trained, where these are smaller; a ResNet's stem follows them."""
     values = dict(values or {})
     cls = method_class(name)
     own = cls.recipe.backbone
@@ -231,7 +235,11 @@ def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collectio
         )
     if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
         config = config.model_copy(update={"depth": VITS[config.name][1]})
-    return config.model_copy(update=_fitted_to(name, config, sizes, values)) if sizes else config
+    if not sizes:
+        return config
+    if config.name in RESNETS and config.stem == "auto" and (trained_on or max(sizes)) <= SMALL_STEM_UP_TO < max(sizes):
+        config = config.model_copy(update={"stem": "small"})
+    return config.model_copy(update=_fitted_to(name, config, sizes, values))
 
 
 def _fitted_to(name: str, config: BackboneConfig, sizes: Collection[int], given: Collection[str]) -> dict[str, int]:

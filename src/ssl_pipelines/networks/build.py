@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
-from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
+from ssl_pipelines.networks.config import RESNETS, SMALL_STEM_UP_TO, UNPADDED, VITS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.own import OWN
-
-SMALL_STEM_UP_TO = 64  # px; above it the ImageNet stem
 
 
 def check_backbone(config: BackboneConfig, image_size: int | None = None) -> None:
@@ -23,12 +21,8 @@ def check_backbone(config: BackboneConfig, image_size: int | None = None) -> Non
             raise unknown("backbone.name", config.name, [*RESNETS, *VITS, *UNPADDED, "any name of timm.list_models()"])
 
 
-def build_encoder(
-    config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0, trained_on: int | None = None
-) -> Encoder:
-    """A fresh encoder for images of `image_size` px with `in_channels` channels. `width` multiplies the config's own.
-
-    `trained_on`: px of the pieces on which the method trains it where these are smaller than the images; a ResNet's stem follows them."""
+def build_encoder(config: BackboneConfig, in_channels: int, image_size: int, width: float = 1.0) -> Encoder:
+    """A fresh encoder for images of `image_size` px with `in_channels` channels. `width` multiplies the config's own."""
     check_backbone(config, image_size)
     if config.name == OWN:
         from ssl_pipelines.networks.identity import Identity
@@ -37,7 +31,7 @@ def build_encoder(
     if config.name in RESNETS:
         from ssl_pipelines.networks.resnet import ResNet
 
-        small = (trained_on or image_size) <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
+        small = image_size <= SMALL_STEM_UP_TO if config.stem == "auto" else config.stem == "small"
         wide, norm, coarsest = config.width * width, config.norm, config.output_stride
         return ResNet(config.name, in_channels, small_stem=small, width=wide, norm=norm, output_stride=coarsest)
     if config.name in VITS:

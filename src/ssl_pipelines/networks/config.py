@@ -17,6 +17,7 @@ KINDS: dict[str, tuple[str, ...]] = {"resnet": RESNETS, "vit": tuple(VITS), "unp
 
 SMALLEST_PATCH, FEWEST_PATCHES, MOST_PATCHES = 4, 4, 14  # px a side; patches a side of the largest view
 MOST_PLACES = 16  # of a map a side
+SMALL_STEM_UP_TO = 64  # px of the images; above it a ResNet has the ImageNet stem
 STRIDES = (1, 2, 4, 8, 16, 32)  # px a place of a ResNet's last map
 
 

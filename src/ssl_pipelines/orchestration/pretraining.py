@@ -51,7 +51,7 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
         run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update=changes)})
         work = folder / "checkpoints" / record.recipe[:8]
         _say_what_else_is_there(work)
-        say_what_was_fitted(parameters, count)
+        _say_what_was_fitted(parameters, count)
         tracker = current().tracker
         run_id = None if tracker is None else _open(tracker, work, store, gate, parameters, record, upstream)
         if tracker is None:
@@ -80,7 +80,7 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
     return make(room, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
 
 
-def say_what_was_fitted(parameters: Parameters, num_samples: int) -> None:
+def _say_what_was_fitted(parameters: Parameters, num_samples: int) -> None:
     """One line where defaults were changed to fit the data, none otherwise."""
     changes = parameters.run.fitted_defaults(parameters.source)
     if changes:

@@ -85,7 +85,7 @@ class RunConfig(Config):
             check_views(name, plan)
             # A group that comes again at another size is for another network: BEiT's tokenizer.
             sizes = [group.size for group in plan.groups.values() if group.size and group.same_as is None]
-        backbone = resolved_backbone(name, _block(parameters, "backbone"), sizes)
+        backbone = resolved_backbone(name, _block(parameters, "backbone"), sizes, max(map(own.trained_on, sizes), default=None))
         own.check_run(checked.batch_size, backbone)
         return cls(
             method=name,

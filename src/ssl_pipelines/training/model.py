@@ -36,9 +36,9 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
     assert plan.size is not None
     size = plan.size
 
-    def encoder(channels: int | None = None, width: float = 1.0, trained_on: int | None = None, **changes: Any) -> Encoder:
+    def encoder(channels: int | None = None, width: float = 1.0, **changes: Any) -> Encoder:
         channels = channels or data["channels"]
-        made = build_encoder(config.backbone.model_copy(update=changes), channels, size, width, trained_on)
+        made = build_encoder(config.backbone.model_copy(update=changes), channels, size, width)
         if channels == len(data["mean"]):
             made.set_statistics(data["mean"], data["std"])
         return made

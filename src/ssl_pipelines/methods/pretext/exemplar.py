@@ -55,6 +55,9 @@ class Exemplar(Method):
                     )
             return self
 
+        def trained_on(self, size: int) -> int:
+            return min(self.seed_size, size)
+
         def check_data(self, num_samples: int, channels: int) -> None:
             if self.num_classes and self.num_classes > num_samples:
                 found = f"methods.exemplar.num_classes={self.num_classes}"
@@ -72,8 +75,8 @@ class Exemplar(Method):
 
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
-        self.side, n = min(config.seed_size, parts.image_size), parts.num_samples
-        self.encoder = parts.build_encoder(trained_on=self.side)
+        self.encoder, n = parts.build_encoder(), parts.num_samples
+        self.side = config.trained_on(parts.image_size)
         if isinstance(self.encoder, UnpaddedNet) and self.side != parts.image_size:
             raise InputError(
                 f"methods.exemplar.seed_size={config.seed_size}: an encoder without padding takes whole views of {parts.image_size} px alone"
