@@ -13,6 +13,7 @@ import mkdocs_gen_files
 from docs_build import reference, rooms
 from docs_build.blocks import blocks
 from docs_build.families import INTRODUCTIONS
+from docs_build.maps import map_sizes
 from docs_build.markup import cell, plain, table
 from docs_build.methods import FAMILIES, of_family, paper, rows, section, words
 from ssl_pipelines.methods.registry import TABLE
@@ -57,6 +58,7 @@ PLACES: dict[str, Callable[[], str]] = {
     "tools_table": rooms.tools_table,
     "methods_overview": overview,
     "layers": lambda: f"`{' > '.join(reference.LEVELS)}`",
+    "map_sizes": map_sizes,
     "number_of_methods": lambda: f"{len(TABLE)} methods.",
     "blocks": blocks,
 }

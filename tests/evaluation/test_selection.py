@@ -177,3 +177,16 @@ def test_budgets_are_one_or_several_each_once():
     for bad in ([], [1], "many"):
         with pytest.raises(InputError, match=r"select\.budgets"):
             SelectConfig.of({"budgets": bad}, "select")
+
+
+def test_what_was_not_given_fits_the_images():
+    fitted = SelectConfig().fitted(unlabeled=26, hidden=60)
+    assert (fitted.count, fitted.budgets) == (26, (10, 20, 50))
+    assert SelectConfig().fitted(unlabeled=26, hidden=7).budgets == (7,)
+    assert SelectConfig(pool=30).fitted(unlabeled=500, hidden=400).budgets == (10, 20)
+    assert SelectConfig().fitted(unlabeled=100, hidden=200) == SelectConfig()
+
+
+def test_what_was_given_stays_as_it_is():
+    given = SelectConfig(count=100, budgets=(10, 20, 50, 100, 200))
+    assert given.fitted(unlabeled=26, hidden=60) == given

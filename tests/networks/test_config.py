@@ -4,7 +4,7 @@ import pytest
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.methods.registry import method_class, resolved_backbone
-from ssl_pipelines.networks.config import VITS, fitting_patch_size, fitting_stride
+from ssl_pipelines.networks.config import VITS, coarsest_stride, fitting_patch_size, fitting_stride
 from ssl_pipelines.training.config import RunConfig
 
 CLOSE = [([224, 24], 8), ([58], 4), ([62], 4), ([60], 5), ([100], 10)]  # 2 patches of a small crop; 4 of the image; nearest to 14
@@ -51,6 +51,33 @@ def test_qb_heat_takes_them(size, stride):
     values = {"method": "qb_heat", "pretrain": {"images_seen": 64}}
     assert RunConfig.resolve(values, size).backbone.output_stride == stride
     assert RunConfig.resolve(values | {"backbone": {"output_stride": 1}}, size).backbone.output_stride == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "stride"), [(8, 2), (16, 4), (20, 4), (28, 8), (32, 8), (48, 8), (64, 16), (96, 16), (112, 32), (224, 32), (512, 32)]
+)
+def test_the_coarsest_map_of_four_places(size, stride):
+    assert coarsest_stride(size, 4) == stride
+
+
+def test_no_stride_leaves_four_places_of_three_px():
+    assert coarsest_stride(3, 4) == 1
+
+
+@pytest.mark.parametrize("method", ["inpainting", "jigsaw_clustering", "pix_contrast"])
+@pytest.mark.parametrize("name", ["auto", "resnet50"])
+def test_maps_of_tasks_over_places_follow_the_image(method, name):
+    values = {"method": method, "backbone": {"name": name}, "pretrain": {"images_seen": 64}}
+    found = [RunConfig.resolve(values, size).backbone.output_stride for size in (None, 28, 32, 96, 224)]
+    assert found == [8, 8, 8, 16, 32]
+    given = values | {"backbone": {"name": name, "output_stride": 8}}
+    assert RunConfig.resolve(given, 224).backbone.output_stride == 8
+
+
+def test_a_vit_has_patches_instead():
+    values = {"method": "pix_contrast", "backbone": {"name": "vit_mini"}, "pretrain": {"images_seen": 64}}
+    backbone = RunConfig.resolve(values, 224).backbone
+    assert (backbone.output_stride, backbone.patch_size) == (None, 16)
 
 
 def test_a_tokenizers_views_do_not_count():

@@ -42,6 +42,19 @@ def test_from_half_labeled_images_to_a_list_to_label(project, refused):
     assert pd.read_csv(folder / "select.csv", dtype=str).loc[0, "label"] == "seven"
 
 
+def test_fewer_images_than_the_default_asks_for(project, refused):
+    with np.load(project.root / "digits.npz") as digits:
+        labels = digits["labels"][:80].copy()
+        labels[60:] = -1
+        np.savez(project.root / "digits.npz", images=digits["images"][:80], labels=labels)
+    project.run("--pipeline=select", params="pretrain.batch_size=16")
+    [line] = [line for line in project.lines if line.startswith("select: defaults that were not given fit the images: ")]
+    assert line.endswith("select.count 100 -> 20")
+    assert len(pd.read_csv(project.root / "data/11_selection/select.csv")) == 20
+    message = refused(lambda: project.run("--pipeline=select", params="pretrain.batch_size=16,select.count=100"))
+    assert "select.count=100: 20 images have no label; allowed is 1 to 20" in message
+
+
 def test_where_all_have_labels_the_strategies_can_be_measured(finished, refused):
     assert "select.simulate=true" in refused(lambda: finished.run("--pipeline=select"))
     assert not (finished.root / "data/11_selection").exists()

@@ -11,7 +11,8 @@ from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.views.plan import ViewRecipe
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Budget = Annotated[int, Field(ge=2, le=10_000)]
+LEAST_BUDGET = 2  # labels: a classifier needs two classes
+Budget = Annotated[int, Field(ge=LEAST_BUDGET, le=10_000)]
 
 
 class ExtractConfig(Config):
@@ -115,7 +116,7 @@ class FewLabelsConfig(Config):
 
 class SelectConfig(Config):
     strategy: Literal["typicality", "coreset", "random"] = "typicality"
-    count: int = Field(default=100, ge=1, le=100_000)  # images to label next
+    count: int = Field(default=100, ge=1, le=100_000)  # images to label next; where none is given, at most those without a label
     stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
     simulate: bool = False  # also measure the strategies: labels that are there are hidden, and asked for where a strategy says
     budgets: Annotated[tuple[Budget, ...], ONE_OR_SEVERAL] = (10, 20, 50, 100, 200)  # labels, of the simulation
@@ -128,3 +129,14 @@ class SelectConfig(Config):
         if not budgets:
             raise ValueError("one number of labels at least is expected")
         return tuple(sorted(set(budgets)))
+
+    def fitted(self, unlabeled: int, hidden: int) -> Self:
+        """The same, where what nobody gave fits the data: images without a label to choose from, and images whose label can be hidden
+        for the simulation. Where there are none of a kind, what is said of them stays as it is."""
+        changes: dict[str, int | tuple[int, ...]] = {}
+        if "count" not in self.model_fields_set and 0 < unlabeled < self.count:
+            changes["count"] = unlabeled
+        most = min(hidden, self.pool)
+        if "budgets" not in self.model_fields_set and LEAST_BUDGET <= most < max(self.budgets):
+            changes["budgets"] = tuple(budget for budget in self.budgets if budget <= most) or (most,)
+        return self.model_copy(update=changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -55,6 +56,16 @@ class MethodConfig(Config):
 
     views: ViewPlan
 
+    def trained_on(self, size: int) -> int:
+        """px a side of what the encoder is trained on, of views of `size` px: these, or the smaller pieces that a method cuts from them."""
+        return size
+
+    def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+        """Key -> the value with which a default fits a small run; a default that fits as it is may be named too.
+
+        `num_samples`: training images, None while they are not counted. `given`: the keys that the user chose; the caller keeps those."""
+        return {}
+
     def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
         """Raises InputError where this cannot work with the run's batch or encoder. Before data is touched."""
 
@@ -76,6 +87,11 @@ class MethodConfig(Config):
             if name not in self.free_counts and group.count != own.groups[name].count:
                 raise ValueError(f"views.groups.{name}.count={group.count} is refused: allowed is {own.groups[name].count}")
         return self
+
+
+def at_most_the_images(own: int, num_samples: int | None) -> int:
+    """`own` clusters, prototypes or remembered images; half as many as training images where `own` is more than these."""
+    return own if num_samples is None or own <= num_samples else max(2, num_samples // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, merged
-from ssl_pipelines.networks.config import KINDS, RESNETS, UNPADDED, VITS, BackboneConfig, fitting_patch_size, fitting_stride
+from ssl_pipelines.networks.config import (
+    KINDS,
+    RESNETS,
+    SMALL_STEM_UP_TO,
+    UNPADDED,
+    VITS,
+    BackboneConfig,
+    coarsest_stride,
+    fitting_patch_size,
+    fitting_stride,
+)
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.views.plan import ViewPlan
 
@@ -150,6 +160,9 @@ READ_BY = {
 SEE_PIECES = ("context_prediction", "counting", "jigsaw", "jigsaw_clustering", "pirl")
 # Parts a side of the image that are encoded by themselves: the px a place follow the image, of a ResNet's map and of a ViT's.
 MAPS_FOLLOW = {"dvae": 1, "qb_heat": 2, "vq_vae": 1}
+# Fewest places a side of the last map, over whose places the task goes. A ResNet's map is as coarse as this allows: 4 x 4 of views of
+# 32 px, and the papers' 7 x 7 of 224 px.
+FEWEST_PLACES = {"inpainting": 4, "jigsaw_clustering": 4, "pix_contrast": 4}
 # Made for one grid, that of the image.
 ONE_SIZE = ("beit", "local_mim", "mp3", "qb_heat", "simmim")
 
@@ -190,11 +203,14 @@ def resolved_optimizer(name: str, values: dict[str, Any] | None) -> OptimizerCon
     return OptimizerConfig.of(merged(start, values), "pretrain.optimizer")
 
 
-def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collection[int] = ()) -> BackboneConfig:
+def resolved_backbone(
+    name: str, values: dict[str, Any] | None, sizes: Collection[int] = (), trained_on: int | None = None
+) -> BackboneConfig:
     """The block `backbone`, with `auto` replaced by the method's choice. Raises InputError where the method cannot use it.
 
     A named encoder of the kind that the method would choose keeps the rest of the method's choice, but for the depth, which is the name's.
-    `sizes` of the views, px: where they are known, a ViT's patches and some methods' maps follow them, unless their size is given."""
+    `sizes` of the views, px: where they are known, a ViT's patches and some methods' maps follow them, unless their size is given.
+    `trained_on`: px of the pieces on which the encoder is trained, where these are smaller; a ResNet's stem follows them."""
     values = dict(values or {})
     cls = method_class(name)
     own = cls.recipe.backbone
@@ -219,7 +235,11 @@ def resolved_backbone(name: str, values: dict[str, Any] | None, sizes: Collectio
         )
     if config.name in VITS and config.depth is None:  # what is stored rebuilds the network, whatever a name means later
         config = config.model_copy(update={"depth": VITS[config.name][1]})
-    return config.model_copy(update=_fitted_to(name, config, sizes, values)) if sizes else config
+    if not sizes:
+        return config
+    if config.name in RESNETS and config.stem == "auto" and (trained_on or max(sizes)) <= SMALL_STEM_UP_TO < max(sizes):
+        config = config.model_copy(update={"stem": "small"})
+    return config.model_copy(update=_fitted_to(name, config, sizes, values))
 
 
 def _fitted_to(name: str, config: BackboneConfig, sizes: Collection[int], given: Collection[str]) -> dict[str, int]:
@@ -228,8 +248,11 @@ def _fitted_to(name: str, config: BackboneConfig, sizes: Collection[int], given:
     if config.name in VITS and "patch_size" not in given and name not in SEE_PIECES:
         halves = {largest // parts} if parts and largest % parts == 0 else set()
         return {"patch_size": fitting_patch_size({*sizes, *halves})}
-    if config.name in RESNETS and "output_stride" not in given and parts and config.output_stride:
-        return {"output_stride": fitting_stride(largest, config.output_stride, parts)}
+    if config.name in RESNETS and "output_stride" not in given and config.output_stride:
+        if parts:
+            return {"output_stride": fitting_stride(largest, config.output_stride, parts)}
+        if name in FEWEST_PLACES:
+            return {"output_stride": coarsest_stride(largest, FEWEST_PLACES[name])}
     return {}
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
-from ssl_pipelines.networks.config import RESNETS, UNPADDED, VITS, BackboneConfig
+from ssl_pipelines.networks.config import RESNETS, SMALL_STEM_UP_TO, UNPADDED, VITS, BackboneConfig
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.own import OWN
-
-SMALL_STEM_UP_TO = 64  # px; above it the ImageNet stem
 
 
 def check_backbone(config: BackboneConfig, image_size: int | None = None) -> None:

@@ -17,6 +17,8 @@ KINDS: dict[str, tuple[str, ...]] = {"resnet": RESNETS, "vit": tuple(VITS), "unp
 
 SMALLEST_PATCH, FEWEST_PATCHES, MOST_PATCHES = 4, 4, 14  # px a side; patches a side of the largest view
 MOST_PLACES = 16  # of a map a side
+SMALL_STEM_UP_TO = 64  # px of the images; above it a ResNet has the ImageNet stem
+STRIDES = (1, 2, 4, 8, 16, 32)  # px a place of a ResNet's last map
 
 
 class BackboneConfig(Config):
@@ -51,3 +53,10 @@ def fitting_stride(size: int, own: int, parts: int = 1) -> int:
     powers = [2**k for k in range(6) if size % (parts * 2**k) == 0] or [1]
     few = [stride for stride in powers if size <= MOST_PLACES * stride]
     return min([stride for stride in few if stride >= own] or few[-1:] or powers[-1:])
+
+
+def coarsest_stride(size: int, least: int) -> int:
+    """px a place of a ResNet's last map: the largest, up to 32 as in papers, that leaves a view of `size` px `least` places a side; or 1.
+
+    A stage that halves an odd side rounds up, so places do too: of 28 px 8 px a place leave 4 x 4."""
+    return max((stride for stride in STRIDES if -(-size // stride) >= least), default=1)

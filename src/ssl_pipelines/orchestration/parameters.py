@@ -66,9 +66,13 @@ class Parameters:
     given_paths: Mapping[str, str | None]  # as the user wrote them: fingerprints are to hold in another checkout
     given_upstream: Mapping[str, str]  # the same: what an upstream is counts, not how it was named
     first: Mapping[str, Parameters] = field(default_factory=dict)  # upstream that was not given -> the run that is trained first
+    source: Mapping[str, Any] = field(default_factory=dict)  # the raw tree: what the user and the configuration files gave
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> Self:
+    def of(cls, tree: Mapping[str, Any], num_samples: int | None = None) -> Self:
+        """`num_samples`: training images, where they are known; defaults of the run fit them then.
+
+        Raises InputError, one line, for a key or value that is refused."""
         for key in tree:
             if key not in BLOCKS and key not in RUN_KEYS:
                 raise unknown_key(str(key), [*BLOCKS, *RUN_KEYS])
@@ -81,7 +85,7 @@ class Parameters:
         assert isinstance(transfer, TransferConfig)
         assert isinstance(promote, PromoteConfig)
         blocks["transfer_eval"] = transfer.sized(dataset.size)
-        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size)
+        run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size, num_samples)
         named, source = dict(run.pretrain.upstream), run.pretrain.init_from
         found = {
             "upstream": {name: place_of(value, promote.name) for name, value in named.items()},
@@ -89,7 +93,12 @@ class Parameters:
         }
         run = run.model_copy(update={"pretrain": run.pretrain.model_copy(update=found)})
         _fits(dataset, run)
-        return cls(run, blocks, given, named, {name: cls.of(values) for name, values in _first_runs(tree, dataset, run)})
+        first = {name: cls.of(values, num_samples) for name, values in _first_runs(tree, dataset, run)}
+        return cls(run, blocks, given, named, first, tree)
+
+    def for_images(self, num_samples: int) -> Parameters:
+        """The same, where what nobody gave fits `num_samples` training images. Raises InputError for fewer than 2."""
+        return Parameters.of(self.source, num_samples)
 
     @property
     def runtime(self) -> RuntimeConfig:

@@ -33,7 +33,10 @@ ROOM = ROOMS["pretrain"]
 def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Room = ROOM) -> Artifact:
     """The trained model in data/06_models; resumes where a killed run of the same fingerprint stopped.
 
-    What it stands on and was not given (`parameters.first`) is trained first, in a room and an MLflow run of its own."""
+    What it stands on and was not given (`parameters.first`) is trained first, in a room and an MLflow run of its own.
+    Defaults too large for the images of the store are made to fit, and one line says so."""
+    count = len(Store.open(store.path).pretraining_ids())
+    parameters = parameters.for_images(count)
     start, source = _start(parameters)
     extra = {"init_from": source} if source else {}
     given = find_upstreams(parameters.run.pretrain.upstream, current().tracker)
@@ -48,6 +51,7 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
         run = parameters.run.model_copy(update={"pretrain": parameters.run.pretrain.model_copy(update=changes)})
         work = folder / "checkpoints" / record.recipe[:8]
         _say_what_else_is_there(work)
+        _say_what_was_fitted(parameters, count)
         tracker = current().tracker
         run_id = None if tracker is None else _open(tracker, work, store, gate, parameters, record, upstream)
         if tracker is None:
@@ -74,6 +78,14 @@ def make_model(store: Artifact, gate: Artifact, parameters: Parameters, room: Ro
             tracker.finish("FINISHED")  # the next training has a run of its own
 
     return make(room, parameters, {"store": store.fingerprint, "gate": gate.fingerprint}, build, extra=extra)
+
+
+def _say_what_was_fitted(parameters: Parameters, num_samples: int) -> None:
+    """One line where defaults were changed to fit the data, none otherwise."""
+    changes = parameters.run.fitted_defaults(parameters.source)
+    if changes:
+        run = f"{num_samples:,} training images and batches of {parameters.run.pretrain.batch_size}"
+        log.info("pretrain: defaults that were not given fit %s: %s", run, "; ".join(changes))
 
 
 def _record_of_first(store: Artifact, gate: Artifact, first: Parameters) -> Record:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from ssl_pipelines.artifacts import Artifact, InputError, Record
+from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.config import SelectConfig
+from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.selection import everything_is_labeled, select
 from ssl_pipelines.evaluation.selection_trial import trial
 from ssl_pipelines.orchestration.freshness import make
@@ -17,18 +21,22 @@ from ssl_pipelines.orchestration.rooms import ROOMS
 from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.session import current
 
+log = logging.getLogger("ssl_pipelines")
 ROOM = ROOMS["select"]
 CHOSEN = "select.csv"
 
 
 def make_selection(store: Artifact, features: Artifact, parameters: Parameters) -> Artifact:
     """Raises InputError where there is nothing to choose and nothing to measure."""
-    config, seed = parameters.block("select", SelectConfig), parameters.run.seed
+    asked, seed = parameters.block("select", SelectConfig), parameters.run.seed
+    config = _fitted(asked, store, seed)
+    parameters = replace(parameters, blocks={**parameters.blocks, "select": config})
 
     def build(folder: Path, record: Record) -> None:
         from ssl_pipelines.reporting.selection import write_selection_page  # plots: a room that is up to date needs none
 
         _keep_typed_labels(project_root() / ROOM.folder / CHOSEN)
+        _say_what_was_fitted(asked, config)
         if not (config.simulate and everything_is_labeled(store.path)):
             select(features.path, store.path, config, seed, folder)
         scores = trial(features.path, store.path, config, seed, folder) if config.simulate else []
@@ -40,6 +48,19 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
                 tracker.file(file, "select")
 
     return make(ROOM, parameters, {"store": store.fingerprint, "features": features.fingerprint}, build)
+
+
+def _fitted(config: SelectConfig, store: Artifact, seed: int) -> SelectConfig:
+    opened = Store.open(store.path)
+    unlabeled = int((opened.labels(opened.pretraining_ids()) < 0).sum())
+    hidden = len(Frame.of(opened, seed, f"{ROOM.name}.simulate").fit) if config.simulate else config.pool
+    return config.fitted(unlabeled, hidden)
+
+
+def _say_what_was_fitted(asked: SelectConfig, config: SelectConfig) -> None:
+    changes = [f"select.{key} {value} -> {getattr(config, key)}" for key, value in asked if value != getattr(config, key)]
+    if changes:
+        log.info("select: defaults that were not given fit the images: %s", "; ".join(changes))
 
 
 def _keep_typed_labels(file: Path) -> None:

@@ -58,7 +58,7 @@ class ValidateConfig(Config):
 
     columns: Rule = Rule()  # the manifest's columns, their types, known splits and statuses, a reason in every unusable row
     unique_ids: Rule = Rule()
-    images: CountAtLeast = CountAtLeast(min=32)  # usable images, all splits together
+    images: CountAtLeast = CountAtLeast(min=32, severity="warning")  # usable images, all splits together
     decodable_share: ShareAtLeast = ShareAtLeast(min=0.9)  # of the files that are meant as images: below it the run stops
     decodable_target: ShareAtLeast = ShareAtLeast(min=0.99, severity="warning")  # ... and below it there is a warning
     source_side: CountAtLeast = CountAtLeast(min=8, severity="warning")  # shorter side of the smallest source image, pixels

@@ -16,6 +16,8 @@ from ssl_pipelines.networks.config import BackboneConfig
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
 
+LEAST_IMAGES = 2  # of a training: batch norm and contrast need a second one
+
 
 class PretrainConfig(Config):
     """The `pretrain` block. One of `images_seen` (images drawn) and `epochs`."""
@@ -51,11 +53,14 @@ class RunConfig(Config):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @classmethod
-    def resolve(cls, parameters: Mapping[str, Any], store_size: int | None = None) -> Self:
-        """From the parameter tree {method, methods, backbone, pretrain, seed}, with every default filled in; what depends on the
-        images' size, where that is known (px).
+    def resolve(cls, parameters: Mapping[str, Any], store_size: int | None = None, num_samples: int | None = None) -> Self:
+        """From the parameter tree {method, methods, backbone, pretrain, seed}, with every default filled in. Defaults follow the images'
+        size (px) and the number of training images where these are known; what `parameters` gives is kept, or refused.
 
-        Raises InputError, one line, for what is unknown, out of range, or does not fit together."""
+        Raises InputError, one line, for what is unknown, out of range, or does not fit together, and for fewer than 2 images."""
+        if num_samples is not None and num_samples < LEAST_IMAGES:
+            found = "is 1 image" if num_samples == 1 else "are 0 images"
+            raise InputError(f"there {found} to train on (splits train and unlabeled); at least {LEAST_IMAGES} are needed")
         name = str(parameters.get("method", "simclr"))
         method = method_class(name)
         blocks = _block(parameters, "methods")
@@ -64,7 +69,7 @@ class RunConfig(Config):
         optimizer = resolved_optimizer(name, _block(pretrain, "optimizer", "pretrain."))
         pretrain["optimizer"] = optimizer.model_dump(mode="json")
         if pretrain.get("batch_size") is None:
-            pretrain["batch_size"] = method.recipe.batch_size
+            pretrain["batch_size"] = _fitting_batch(method.recipe.batch_size, num_samples)
         checked = PretrainConfig.of(pretrain, "pretrain")
         if checked.accumulate > 1 and method.compares_within_batch:
             raise InputError(
@@ -73,13 +78,14 @@ class RunConfig(Config):
         _check_names(name, method, checked.upstream)
         seed = _Seed.of({"seed": parameters.get("seed", 0)}, "").seed
         own = configs.get(name) or method_config(name, None)
+        own = own.model_copy(update=_fitting(own, blocks.get(name), checked.batch_size, num_samples))
         sizes: list[int] = []
         if store_size:
             plan = own.resolved_views(store_size)
             check_views(name, plan)
             # A group that comes again at another size is for another network: BEiT's tokenizer.
             sizes = [group.size for group in plan.groups.values() if group.size and group.same_as is None]
-        backbone = resolved_backbone(name, _block(parameters, "backbone"), sizes)
+        backbone = resolved_backbone(name, _block(parameters, "backbone"), sizes, max(map(own.trained_on, sizes), default=None))
         own.check_run(checked.batch_size, backbone)
         return cls(
             method=name,
@@ -88,6 +94,14 @@ class RunConfig(Config):
             pretrain=checked,
             seed=seed,
         )
+
+    def fitted_defaults(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Of a run resolved from `parameters`: "key default -> value" for each default that was changed to fit the batch or the images."""
+        plain = method_config(self.method, _block(parameters, "methods").get(self.method))
+        pairs = {f"methods.{self.method}.{key}": (value, getattr(self.method_config, key)) for key, value in plain}
+        if _block(parameters, "pretrain").get("batch_size") is None:
+            pairs = {"pretrain.batch_size": (method_class(self.method).recipe.batch_size, self.pretrain.batch_size)} | pairs
+        return [f"{key} {own} -> {value}" for key, (own, value) in pairs.items() if own != value]
 
     @classmethod
     def load(cls, values: Mapping[str, Any]) -> Self:
@@ -103,6 +117,17 @@ class RunConfig(Config):
         """Steps of `batch_size` ids each; the last one is whole too."""
         wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
         return max(1, -(-wanted // self.pretrain.batch_size))
+
+
+def _fitting_batch(own: int, num_samples: int | None) -> int:
+    """The method's own batch or, of fewer images, the largest power of 2 that they fill: devices, groups and queues still divide it."""
+    return own if num_samples is None or own <= num_samples else 1 << (num_samples.bit_length() - 1)
+
+
+def _fitting(own: MethodConfig, given: Mapping[str, Any] | None, batch_size: int, num_samples: int | None) -> dict[str, Any]:
+    """The defaults of `own` that fit the run, without the keys that the user gave."""
+    fitting = own.fitting(batch_size, num_samples, given or {})
+    return {key: value for key, value in fitting.items() if key not in (given or {})}
 
 
 def _check_names(method: str, cls: type[Method], given: Mapping[str, str]) -> None:

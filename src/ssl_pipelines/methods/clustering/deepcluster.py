@@ -8,8 +8,8 @@ and batch norms stand in the classifier; the trunk's is 0.2 (0.05).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from ssl_pipelines.algorithms.whitening import whiten
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import gather_rows, rand_rows
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, ParamGroup, Parts, Sampling
-from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe, at_most_the_images
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, one_view
@@ -49,6 +49,9 @@ class DeepCluster(Method):
         sobel: bool = False
         classifier_lr: float = Field(default=1.0, gt=0, le=100)  # per 256 images, constant, without momentum
         min_epochs: int = Field(default=5, ge=1, le=10_000)
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            return {"num_clusters": at_most_the_images(self.num_clusters, num_samples)}
 
         def check_data(self, num_samples: int, channels: int) -> None:
             if self.num_clusters > num_samples:

@@ -8,8 +8,8 @@ first time those of plain images. An empty cluster takes half of the largest; th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from ssl_pipelines.algorithms.kmeans import kmeans, nearest_centroid
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import all_reduce_mean, gather_rows
 from ssl_pipelines.methods.base import Clock, Embed, Method, Output, Parts
-from ssl_pipelines.methods.config import OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import OptimizerConfig, Recipe, at_most_the_images
 from ssl_pipelines.methods.multi_crop import MultiCropConfig, multi_crop
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
@@ -41,6 +41,9 @@ class DeepClusterV2(Method):
         num_sets: int = Field(default=3, ge=1, le=64)
         kmeans_iterations: int = Field(default=10, ge=1, le=1000)
         min_epochs: int = Field(default=10, ge=1, le=10_000)
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            return {"num_prototypes": at_most_the_images(self.num_prototypes, num_samples)}
 
         def check_data(self, num_samples: int, channels: int) -> None:
             if self.num_prototypes > num_samples:

@@ -11,8 +11,8 @@ for in short runs its rows are as old as the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,8 @@ from ssl_pipelines.networks.bank import MemoryBank, bank_negatives, check_negati
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+
+LEAST_IMAGES = 4
 
 
 class LocalAggregation(Method):
@@ -55,8 +57,15 @@ class LocalAggregation(Method):
                 raise ValueError(f"negatives={self.negatives} are the warm-up's; with warmup_epochs=0 they would be ignored")
             return self
 
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            most = self.images_per_cluster if num_samples is None else max(2, num_samples // 2)
+            return {"images_per_cluster": min(self.images_per_cluster, most)}
+
         def check_data(self, num_samples: int, channels: int) -> None:
             check_negatives("methods.local_aggregation.negatives", self.negatives, num_samples)
+            if num_samples < LEAST_IMAGES:
+                found = f"method='local_aggregation' needs two clusters of 2 images, {LEAST_IMAGES} images to train on"
+                raise InputError(f"{found}, and there are {num_samples}")
             if self.images_per_cluster > num_samples // 2:
                 found = f"methods.local_aggregation.images_per_cluster={self.images_per_cluster}"
                 raise InputError(f"{found}: allowed is 2 to {num_samples // 2}, half the number of images")

@@ -9,8 +9,8 @@ epoch 3 on (15 of hundreds); a run of fewer than `min_epochs` passes over the da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import local_rows, world_size
 from ssl_pipelines.losses.swapped_prediction import swapped_prediction
 from ssl_pipelines.methods.base import Clock, Method, Output, ParamGroup, Parts
-from ssl_pipelines.methods.config import OptimizerConfig, Recipe
+from ssl_pipelines.methods.config import OptimizerConfig, Recipe, at_most_the_images
 from ssl_pipelines.methods.multi_crop import MultiCropConfig, multi_crop
 from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.heads import mlp
@@ -52,6 +52,13 @@ class SwAV(Method):
             if not self.queue_size and self.queue_from_epoch != type(self).model_fields["queue_from_epoch"].default:
                 raise ValueError(f"queue_from_epoch={self.queue_from_epoch} would be ignored with queue_size=0")
             return self
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            queue = at_most_the_images(self.queue_size, num_samples)
+            return {
+                "num_prototypes": at_most_the_images(self.num_prototypes, num_samples),
+                "queue_size": max(1, queue // batch_size) * batch_size,
+            }
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if self.queue_size % batch_size:

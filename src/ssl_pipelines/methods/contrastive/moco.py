@@ -10,8 +10,8 @@ rate is four times the paper's and falls by a cosine; with `symmetric` the two d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,10 @@ class MoCo(Method):
         projection_dim: int = Field(default=128, ge=2, le=8192)
         groups: int = Field(default=8, ge=1, le=1024)  # stretches of the batch with batch norm statistics of their own
         symmetric: bool = False  # each view is the query once
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            most = max(1, min(self.groups, batch_size // 2))
+            return {"groups": next(groups for groups in range(most, 0, -1) if batch_size % groups == 0)}
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if batch_size % self.groups or batch_size // self.groups < 2:

@@ -11,8 +11,9 @@ no blur at 32 px; four times the learning rate suits a short run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +51,17 @@ class PIC(Method):
         window_fraction: float = Field(default=0.1, gt=0, le=1)  # share of the images
         visits: int = Field(default=8, ge=1, le=1000)  # windows in a row that hold an image: the stride is window / visits
         recent_fraction: float = Field(default=0.05, gt=0, le=1)  # share of the classes in the softmax; never less than the batch
+
+        def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
+            if num_samples is None:
+                return {}
+            if "window_fraction" in given:
+                return {"visits": min(self.visits, max(1, int(self.window_fraction * num_samples)))}
+            visits = self.visits if "visits" in given else min(self.visits, num_samples)
+            if self.window_fraction * num_samples >= visits:
+                return {"visits": visits}
+            hundredths = math.floor(100 * visits / num_samples) + 1  # of the images: a window of `visits`, rounded up
+            return {"visits": visits, "window_fraction": min(1.0, hundredths / 100)}
 
         def check_data(self, num_samples: int, channels: int) -> None:
             if self.window_fraction * num_samples < self.visits:

@@ -5,8 +5,9 @@ negatives, no other image is. Keys come from a momentum copy. form="propagation"
 query is first smoothed over similar places of its own crop, which alone keeps it from collapse. Neither asks for features of the whole
 image, so a linear probe of it is weak (55.1% on ImageNet); with instance_weight=1 an InfoNCE of pooled features stands beside it.
 Differs: distances are in px of the image, so that photographs that are not square have no longer axis; images whose crops do not
-overlap are left out of the mean, and their share is logged; crops of at least 30% of the area, no blur, no view solarized, a narrower head, momentum
-and learning rate for a short run. At 32 px the small ResNet keeps 8 px a place (backbone.output_stride), a map of 4 x 4.
+overlap are left out of the mean, and their share is logged; crops of at least 30% of the area, no blur, no view solarized, a narrower
+head, momentum and learning rate for a short run. The map is the coarsest of 4 x 4 places or more (backbone.output_stride): at 32 px the
+small ResNet keeps 8 px a place, a map of 4 x 4; at 224 px it is the paper's 7 x 7.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Seeds are patches of different images, drawn in proportion to their mean squared gradient, once, before the first step. A class is a seed
 under `num_transforms` transforms (shift, scale, rotation, contrast along the pixels' principal components, saturation, value and hue),
 and the loss is plain cross entropy over the classes. Number k of a class is a function of (seed of the run, class, k), so that none is
-stored and every visit draws its k. Geometry acts on the image, mirrored beyond its edge, before the patch is cut.
+stored and every visit draws its k. Geometry acts on the image, mirrored beyond its edge, before the patch is cut. The encoder's stem is
+the one for images of a seed's size, and the same network encodes whole images in the evaluation.
 Differs: 2,000 classes of 8,000 suit short runs; up to 32 px a seed is the whole image; a batch norm stands in the hidden layer; SGD at
 0.1 and batches of 256 (0.01 and 128).
 """
@@ -54,6 +55,9 @@ class Exemplar(Method):
                     )
             return self
 
+        def trained_on(self, size: int) -> int:
+            return min(self.seed_size, size)
+
         def check_data(self, num_samples: int, channels: int) -> None:
             if self.num_classes and self.num_classes > num_samples:
                 found = f"methods.exemplar.num_classes={self.num_classes}"
@@ -72,7 +76,7 @@ class Exemplar(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.encoder, n = parts.build_encoder(), parts.num_samples
-        self.side = min(config.seed_size, parts.image_size)
+        self.side = config.trained_on(parts.image_size)
         if isinstance(self.encoder, UnpaddedNet) and self.side != parts.image_size:
             raise InputError(
                 f"methods.exemplar.seed_size={config.seed_size}: an encoder without padding takes whole views of {parts.image_size} px alone"

@@ -7,10 +7,10 @@ blocks, or the center, where a rim of visible pixels is predicted too, with tenf
 alone (`adversarial_weight=0`); a row of the leaderboard has the joint loss. Reconstruction alone at the same budget (60,032 images of
 CIFAR-10 drawn, seed 0): linear probe 46.1 %, gain over random initialization +8.5 [+7.2, +9.8], within the joint loss's interval.
 
-Differs: the run's encoder held at an eighth of the image's side, upsampling convolutions back; a mask an image; the generator's loss in
-the form of the authors' code, -log D for log(1 - D); standardized pixels where theirs are in [-1, 1]. Errors count by the hole's area,
-and in the hole alone for regions too, as the paper has it (the code: all pixels). With holes="center", too, the critic sees the whole
-image with its hole filled; the paper's sees the predicted square alone.
+Differs: the run's encoder, held at a map of 4 x 4 places or more (8 px a place at 32 px, 7 x 7 places at 224 px; the paper's has 6 x 6),
+upsampling convolutions back; a mask an image; the generator's loss in the form of the authors' code, -log D for log(1 - D); standardized
+pixels where theirs are in [-1, 1]. Errors count by the hole's area, and in the hole alone for regions too, as the paper has it (the code:
+all pixels). With holes="center", too, the critic sees the whole image with its hole filled; the paper's sees the predicted square alone.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ into B montages, so one pass of B images sees them all. The last map, averaged t
 (supervised contrast, T = 0.3 of the published command) and told from which corner they come. What is evaluated is the pooled feature of a
 plain image.
 Differs: patches of 16 px of crops of 26 where images have 32, with SimCLR's colors for small images (no blur) and at least 40% of a crop;
-the encoder keeps 8 px a place there, a map of 4 x 4; the learning rate is twice the paper's an image. The authors' code multiplies the
-clustering term by T / 0.07, the paper does not: `clustering_weight`.
+the map is the coarsest of 4 x 4 places or more, 8 px a place at 32 px and the paper's 7 x 7 places at 224 px; the learning rate is twice
+the paper's an image. The authors' code multiplies the clustering term by T / 0.07, the paper does not: `clustering_weight`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 
 from ssl_pipelines.artifacts import new_folder, read_json
+from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.config import ExtractConfig, KnnConfig, LinearConfig
 from ssl_pipelines.evaluation.features import extract_features
 from ssl_pipelines.evaluation.knn import knn_eval
@@ -55,7 +56,8 @@ class Job:
 
 def carry_out(job: Job) -> None:
     """Writes the row and its curve below `job.docs`. Raises what training and evaluation raise; called again it goes on."""
-    parameters, place, store = Parameters.of(job.tree), Path(job.place), Path(job.store)
+    place, store = Path(job.place), Path(job.store)
+    parameters = Parameters.of(job.tree, len(Store.open(store).pretraining_ids()))
     training = place / "training"
     set_threads(parameters.runtime)
     if not (training / "final" / "config.json").is_file():
