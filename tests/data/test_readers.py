@@ -130,8 +130,8 @@ def test_labels_from_csv(make_store: Make, tmp_path: Path) -> None:
     assert "line 3: 'gone.png' is not in dataset.root" in refusal(make_store, **source)
     table.write_text("path,label\nc.png,cat\nc.png,dog\n")
     assert "line 3: 'c.png' is labeled twice, 'cat' and 'dog'" in refusal(make_store, **source)
-    table.write_text("file,label\nc.png,cat\n")
-    assert "has no column 'path'; found: file, label" in refusal(make_store, **source)
+    table.write_text("where,label\nc.png,cat\n")
+    assert "has no column 'path' (or file_name, filename, image, ...); found: where, label" in refusal(make_store, **source)
     table.unlink()
     assert "does not exist: a CSV with columns path,label" in refusal(make_store, **source)
 
@@ -388,7 +388,7 @@ def test_parquet_without_splits_labels_or_bytes(make_store: Make, tmp_path: Path
 
 def test_parquet_chunks_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(tmp_path / "a.parquet", list(range(40)))
-    monkeypatch.setattr("ssl_pipelines.data.readers.parquet.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("ssl_pipelines.data.readers.parquet_shards.CHUNK_BYTES", 1000)
     chunks = list(open_reader(DatasetConfig(reader="parquet", root=str(tmp_path))).chunks(100))
     sizes = [sum(len(image.content) for image in chunk.read()) for chunk in chunks]  # type: ignore[arg-type]
     assert len(chunks) > 5

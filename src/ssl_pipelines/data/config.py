@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
+from ssl_pipelines.artifacts.config import NUMBER_AS_TEXT, ONE_OR_SEVERAL, Config
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
@@ -26,12 +26,15 @@ class DatasetConfig(Config):
     """What `ingest` reads. `name` is what results carry; with reader torchvision it is the name of the class, such as CIFAR10."""
 
     reader: str = "mnist5k"
-    root: str | None = Field(default=None, min_length=1)
-    name: str | None = Field(default=None, min_length=1)
+    root: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
+    name: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
     size: int = Field(default=28, ge=8, le=1024)  # side of the stored square, pixels
     channels: Literal["auto"] | int = "auto"
     splits: SplitFractions = SplitFractions()
-    labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    labels: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)  # CSV with columns path, label
+    label_column: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
+    """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
+    image); set it where the labels stand under a name that is not found, or where several could be meant."""
     fields: Annotated[
         tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
     ] = ()  # made of every image and stored beside it: a foreground mask
@@ -72,3 +75,15 @@ class DatasetConfig(Config):
         if labels is not None and info.data.get("reader") != "image_folder":
             raise ValueError("only reader 'image_folder' takes labels from a CSV")
         return labels
+
+    @field_validator("label_column")
+    @classmethod
+    def _label_column_is_read(cls, label_column: str | None, info: ValidationInfo) -> str | None:
+        reader = info.data.get("reader")
+        if label_column is not None and reader == "image_folder" and info.data.get("labels") is None:
+            raise ValueError("with reader 'image_folder' it is a column of the CSV in dataset.labels, which is not set")
+        if label_column is not None and reader not in ("image_folder", "npz", "parquet"):
+            raise ValueError(
+                "only readers 'image_folder' (with dataset.labels), 'npz' and 'parquet' have columns or arrays to choose from"
+            )
+        return label_column
