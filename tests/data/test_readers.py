@@ -6,43 +6,19 @@ import gzip
 import json
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.data import DatasetConfig, Store, raw_digest
+from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.data.readers import open_reader
 from tests.data.image_samples import encoded, noise, write_image
-
-Make = Callable[..., Store]
-
-
-def counts(store: Store) -> dict[str, int]:
-    return {split: len(store.ids(split)) for split in ("train", "validation", "test", "unlabeled") if len(store.ids(split))}
-
-
-def by_path(store: Store, column: str) -> dict[str, Any]:
-    values = store.manifest.set_index("path")[column]
-    return {path: None if pd.isna(value) else value for path, value in values.items()}
-
-
-def labels(store: Store) -> dict[str, str | None]:
-    return {path: None if index is None else store.classes[index] for path, index in by_path(store, "label").items()}
-
-
-def refusal(make_store: Make, **dataset: Any) -> str:
-    with pytest.raises(InputError) as refused:
-        make_store(**dataset)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
+from tests.data.stores import Make, by_path, counts, labels, refusal
 
 # --- mnist5k
 

@@ -15,12 +15,6 @@ def _several(value: Any) -> Any:
     return value if value is None or isinstance(value, list | tuple | set | frozenset | dict) else (value,)
 
 
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-# In Annotated[str | None, NUMBER_AS_TEXT]: `--params dataset.name=10` reads a number where a name is meant.
-NUMBER_AS_TEXT = BeforeValidator(_text)
 # In Annotated[tuple[T, ...], ONE_OR_SEVERAL]: one value may stand without brackets.
 ONE_OR_SEVERAL = BeforeValidator(_several)
 

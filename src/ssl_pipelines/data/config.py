@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ssl_pipelines.artifacts.config import NUMBER_AS_TEXT, ONE_OR_SEVERAL, Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
@@ -26,19 +26,25 @@ class DatasetConfig(Config):
     """What `ingest` reads. `name` is what results carry; with reader torchvision it is the name of the class, such as CIFAR10."""
 
     reader: str = "mnist5k"
-    root: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
-    name: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
+    root: str | None = Field(default=None, min_length=1)
+    name: str | None = Field(default=None, min_length=1)
     size: int = Field(default=28, ge=8, le=1024)  # side of the stored square, pixels
     channels: Literal["auto"] | int = "auto"
     splits: SplitFractions = SplitFractions()
-    labels: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)  # CSV with columns path, label
-    label_column: Annotated[str | None, NUMBER_AS_TEXT] = Field(default=None, min_length=1)
+    labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    label_column: str | None = Field(default=None, min_length=1)
     """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
     image); set it where the labels stand under a name that is not found, or where several could be meant."""
     fields: Annotated[
         tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
     ] = ()  # made of every image and stored beside it: a foreground mask
     max_pixels: int = Field(default=64_000_000, ge=64, le=PILLOW_LIMIT)  # of a source image; more is refused unread
+
+    @field_validator("root", "name", "labels", "label_column", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """`--params dataset.name=10` is read as a number."""
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("reader")
     @classmethod

@@ -87,7 +87,7 @@ def label_notices(parts: Sequence[Part], unsure: Sequence[str], unread: Sequence
         said.append(f"arrays that might hold labels and are not read: {some(unsure)}; {KEY} names the one to read")
     elif unread and not any(part.labels for part in parts):
         said.append(f"no labels are read; other arrays: {some(unread)}; {KEY} names the one that holds them")
-    like = [name for name in like_splits(unread) if not any(name in line for line in said)]
+    like = [] if parts[0].split else [name for name in like_splits(unread) if not any(name in line for line in said)]
     return said + ([f"arrays not read, though they look like splits: {some(like)}"] if like else [])
 
 
