@@ -77,14 +77,14 @@ def test_classes_that_look_like_splits_stay_classes(
     store = make_store(reader="image_folder", root=str(write(tmp_path, dict.fromkeys(names, 10))))
     assert (store.classes, counts(store)) == (sorted(names), {"train": 21, "validation": 3, "test": 6})
     odd = ", ".join(sorted(name for name in names if name.startswith("t")))
-    assert said(caplog)[1] == [f"folders that look like splits and are not read as splits: {odd}"]
+    assert said(caplog)[1] == [f"names that look like splits and are not read as splits: {odd}"]
 
 
 def test_train_may_be_a_vehicle(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = make_store(reader="image_folder", root=str(write(tmp_path, {"bus": 10, "car": 10, "train": 10})))
     assert store.classes == ["bus", "car", "train"]
     assert counts(store) == {"train": 21, "validation": 3, "test": 6}
-    assert said(caplog)[1] == ["folders that look like splits and are not read as splits: train"]
+    assert said(caplog)[1] == ["names that look like splits and are not read as splits: train"]
 
 
 def test_splits_within_classes(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -97,7 +97,7 @@ def test_splits_within_classes(make_store: Make, tmp_path: Path, caplog: pytest.
     write_image(tmp_path / "dog" / "0.png", 98)
     make_store(reader="image_folder", root=str(root))
     warnings = said(caplog)[1]
-    assert "folders that look like splits and are not read as splits: .../test, .../train" in warnings
+    assert "names that look like splits and are not read as splits: .../test, .../train" in warnings
 
 
 def test_images_and_masks_are_no_classes(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_images_and_masks_are_no_classes(make_store: Make, tmp_path: Path, caplo
     store = make_store(reader="image_folder", root=str(root))
     assert (store.classes, counts(store)) == ([], {"unlabeled": 16})
     warnings = said(caplog)[1]
-    assert warnings[0] == "folders that look like splits and are not read as splits: .../test, .../train"
+    assert warnings[0] == "names that look like splits and are not read as splits: .../test, .../train"
     assert warnings[1].startswith(
         "folders that are read as no class, their images are unlabeled: images (8), masks (8); classes are"
     )
@@ -141,6 +141,20 @@ def test_years_of_photos_with_two_small_folders_stay_unlabeled(
     assert said(caplog)[1][0].startswith(
         "folders that are read as no class, their images are unlabeled: 2019 (12), 2020 (12), misc (2)"
     )
+
+
+def test_file_names_that_say_splits_are_named(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(20):
+        write_image(tmp_path / "ab"[i % 2] / f"{'test' if i < 6 else 'train'}_{i}.png", i)
+    assert counts(make_store(reader="image_folder", root=str(tmp_path))) == {"train": 14, "validation": 2, "test": 4}
+    assert said(caplog)[1] == ["names that look like splits and are not read as splits: test_5.png, train_9.png"]
+
+
+def test_classes_below_a_lone_folder_of_a_split(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write(tmp_path, {f"train/bottle/{name}": 10 for name in ("good", "broken")})
+    store = make_store(reader="image_folder", root=str(root))
+    assert (store.classes, counts(store)) == (["broken", "good"], {"train": 16, "test": 4})
+    assert said(caplog)[1] == ["classes are the folders below train/bottle"]
 
 
 def test_a_csv_that_nobody_named_is_mentioned(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -92,10 +92,11 @@ def _finder(file: Path, root: Path, known: set[str]) -> Callable[[str], str | No
 
 def _path_column(where: str, table: pd.DataFrame, find: Callable[[str], str | None]) -> str:
     """The one that names most files, of those that are called as columns of paths are."""
-    candidates = named(table.columns, PATH_COLUMNS)
+    columns = [str(name) for name in table.columns]
+    candidates = named(columns, PATH_COLUMNS)
     if not candidates:
-        raise InputError(f"{where} has no column 'path' (or file_name, filename, image, ...); found: {', '.join(table.columns)}")
-    return max(candidates, key=lambda name: sum(find(path) is not None for path in table[name].iloc[:ROWS_TRIED]))
+        raise InputError(f"{where} has no column 'path' (or file_name, filename, image, ...); found: {', '.join(columns)}")
+    return max(candidates, key=lambda name: sum(find(path) is not None for path in map(str, table[name].iloc[:ROWS_TRIED])))
 
 
 def _label_column(where: str, columns: Sequence[str], wanted: str | None) -> str:
@@ -110,7 +111,7 @@ def _label_column(where: str, columns: Sequence[str], wanted: str | None) -> str
 
 def _split_column(where: str, table: pd.DataFrame, columns: Sequence[str]) -> tuple[str | None, dict[str, str], list[str]]:
     """The column of splits, what its values mean, and why others are not used."""
-    notices = []
+    notices: list[str] = []
     for name in named(columns, SPLIT_COLUMNS):
         found = column_splits(where, name, table[name])
         if isinstance(found, dict):

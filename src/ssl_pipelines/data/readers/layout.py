@@ -16,11 +16,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from statistics import median
 
-from ssl_pipelines.data.split_names import is_split_name, looks_like_split, some, splits_of, words
+from ssl_pipelines.data.split_names import (
+    SAYS_NOTHING,
+    SPLIT_NAMES,
+    is_split_name,
+    looks_like_split,
+    some,
+    split_word,
+    splits_of,
+    words,
+)
 
 Parts = tuple[str, ...]
+FILES_TRIED = 2000  # whose names are asked for splits
 NO_CLASS = frozenset(
     [
         "images",
@@ -85,7 +96,8 @@ class Layout:
         if not self.below:
             inner = (parts[self.depth + 1 : -1] for parts in images if len(parts) > self.depth + 2)
             odd |= {f".../{name}" for folders in inner for name in folders if is_split_name(name)}
-        return [f"folders that look like splits and are not read as splits: {some(sorted(odd))}"] if odd else []
+            odd |= _split_files(images)
+        return [f"names that look like splits and are not read as splits: {some(sorted(odd))}"] if odd else []
 
     def class_notices(self, images: Sequence[Parts]) -> list[str]:
         """One line each: folders that are read as no class, and classes that hold no image directly."""
@@ -103,6 +115,14 @@ class Layout:
             found = some(f"{folder} ({n:,})" for folder, n in sorted(unread.items()))
             why = "" if self.classes else "; classes are two or more folders that directly hold most of the images"
             lines.append(f"folders that are read as no class, their images are unlabeled: {found}{why}")
+        between = {
+            "/".join(parts[: self.depth + 1 + self.skipped.get(parts[self.depth], 0)])
+            for parts in images
+            if self.skipped.get(parts[self.depth])
+        }
+        telling = [path for path in sorted(between) if _tells(path.split("/")[self.depth :])]
+        if self.classes and telling:
+            lines.append(f"classes are the folders below {some(telling)}")
         deep = [name for name in self.classes if name not in direct]
         if deep and not self.below:
             lines.append(f"classes whose images all lie in deeper folders: {some(deep)}")
@@ -135,6 +155,19 @@ def infer_layout(images: Sequence[Parts]) -> Layout:
 def class_order(names: set[str]) -> list[str]:
     """By number where all are numbers, else by name."""
     return sorted(names, key=int) if all(name.isascii() and name.isdigit() for name in names) else sorted(names)
+
+
+def _split_files(images: Sequence[Parts]) -> set[str]:
+    """An example of each split, where the names of files (train_1.png, test_1.png) seem to say more than one."""
+    step = max(1, len(images) // FILES_TRIED)
+    found = {SPLIT_NAMES[word]: parts[-1] for parts in images[::step] if (word := split_word(PurePath(parts[-1]).stem)) is not None}
+    return set(found.values()) if "train" in found and len(found) > 1 else set()
+
+
+def _tells(folders: Sequence[str]) -> bool:
+    """Whether folders below a split, which comes first, may have been meant as a class: images and train/train may not."""
+    split, *below = folders
+    return any(name != split and set(words(name)) - SAYS_NOTHING - SPLIT_NAMES.keys() for name in below)
 
 
 def _lone_folders(images: Sequence[Parts]) -> int:
