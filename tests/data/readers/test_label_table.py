@@ -125,7 +125,8 @@ def test_label_column_chooses(make_store: Make, root: Path, caplog: pytest.LogCa
         ),
         ("path,price", "{i}.5", "price", "column price holds continuous numbers (0.5); whole numbers or names are read as labels"),
         ("path,label", "{i}.5", None, "column label holds continuous numbers (0.5)"),
-        ("path,tags", "[0; {i}]", "tags", "column tags holds several labels an image ('[0; 0]')"),
+        ("path,tags", "[0. {i}.]", "tags", "column tags holds several labels an image ('[0. 0.]')"),
+        ("path,tags", "['a' '{kind}']", "tags", "column tags holds several labels an image"),
     ],
 )
 def test_refusals(make_store: Make, root: Path, header: str, values: str, column: str | None, message: str) -> None:
@@ -142,6 +143,11 @@ def test_several_names_in_one_label_are_refused_where_each_is_a_label(make_store
     assert "column label holds several labels an image ('cat|dog'); one label an image is read" in message
     table.write_text("\n".join([*lines[:-1], "39.png,cat|mat"]))  # a name with a mark in it
     assert make_store(reader="image_folder", root=str(root), labels=str(table)).classes == ["cat", "cat|mat", "dog"]
+
+
+def test_a_name_in_brackets_is_a_class(make_store: Make, root: Path) -> None:
+    table = write(root, "path,label", "{i}.png", "[{kind}]")
+    assert make_store(reader="image_folder", root=str(root), labels=table).classes == ["[cat]", "[dog]"]
 
 
 def test_ratings_are_classes(make_store: Make, root: Path) -> None:

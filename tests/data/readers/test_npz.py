@@ -140,6 +140,12 @@ def test_channels_last_is_read(make_store: Make, tmp_path: Path, shape: tuple[in
     assert ingested(make_store, tmp_path, {"images": images}).channels == shape[2]
 
 
+def test_arrays_with_usual_names_go_before_others(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = ingested(make_store, tmp_path, {"x_train": X, "y_train": Y, "train_data": X[:3], "train_masks": X[..., 0]})
+    assert counts(store) == {"train": 16, "test": 4}
+    assert said(caplog)[0].endswith("; not read: train_data, train_masks")
+
+
 def test_an_array_that_cannot_be_read_harms_no_other(make_store: Make, tmp_path: Path) -> None:
     store = ingested(make_store, tmp_path, {"images": X, "labels": Y, "note": np.array([{}, {}])})
     assert store.classes == ["0", "1"]

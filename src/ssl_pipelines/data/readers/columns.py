@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ssl_pipelines.artifacts import InputError
@@ -47,6 +49,7 @@ LABEL_COLUMNS = [
 ]
 KEY = "dataset.label_column"
 SEPARATORS = "|;,"
+_LIST = re.compile(r"""\[\s*(['"].*['"]|[-+.\de]+([\s,]+[-+.\de]+)+)\s*\]""")  # ['cat', 'dog'], [0, 1], [0. 1.]
 MOST_VALUES = 20  # different numbers with decimals in a column of labels: more of them are a scale
 
 
@@ -87,20 +90,20 @@ def label_problem(counts: Mapping[str, int]) -> str | None:
 def _continuous(counts: Mapping[str, int]) -> str | None:
     """An example, where all values are numbers, some have decimals, and there are too many different ones for classes."""
     try:
-        decimals = [value for value in counts if not float(value).is_integer()]
-    except (ValueError, OverflowError):
+        numbers = {value: float(value) for value in counts}
+    except ValueError:
         return None
+    decimals = [value for value, number in numbers.items() if math.isfinite(number) and not number.is_integer()]
     many = len(counts) > MOST_VALUES or 2 * len(counts) > sum(counts.values())
     return decimals[0] if decimals and many else None
 
 
 def _several(value: str, counts: Mapping[str, int]) -> bool:
-    """A list as Python or JSON write it, or names between separators that are values of the column themselves."""
-    text = value.strip()
-    if text[0] == "[" and text[-1] == "]":
+    """A list as programs write it, or names between separators that are values of the column themselves."""
+    if _LIST.fullmatch(value.strip()):
         return True
     for mark in SEPARATORS:
-        parts = [part.strip() for part in text.split(mark)]
+        parts = [part.strip() for part in value.split(mark)]
         if len(parts) > 1 and all(part in counts for part in parts):
             return True
     return False

@@ -14,6 +14,7 @@ from ssl_pipelines.data.split_names import SAYS_NOTHING, SPLIT_COLUMNS, SPLIT_NA
 
 IMAGE_WORDS = frozenset(["x", "images", "image", "imgs", "img", "pixels", "data"])
 FINE = "fine"  # of two levels of classes, as for Parquet files
+_USUAL = re.compile(r"x_[a-z]+|[a-z]+_images", re.IGNORECASE)
 _JOINED = re.compile(r"([xy])(train|test|val|valid|validation)", re.IGNORECASE)
 
 
@@ -44,6 +45,7 @@ def find_parts(headers: Mapping[str, Header]) -> list[Part]:
         return [Part("images", "labels" if "labels" in headers else None, None)]
     splits = _splits(headers)
     pairs = {name: splits[name] for name in headers if name in splits and _is_image(name, headers[name])}
+    pairs = {name: split for name, split in pairs.items() if _USUAL.fullmatch(name)} or pairs
     if pairs:
         return sorted((Part(name, _partner(name, headers), split) for name, split in pairs.items()), key=lambda part: part.images)
     alone = [name for name, header in headers.items() if len(header.shape) in (3, 4) and set(_rest(name)) & IMAGE_WORDS]
@@ -108,9 +110,9 @@ def _splits(names: Mapping[str, Header]) -> dict[str, str]:
 
 
 def _is_image(name: str, header: Header) -> bool:
-    usual = re.fullmatch(r"x_\w+|\w+_images", name, re.IGNORECASE) is not None
     rest = set(_rest(name))
-    return bool(rest) and rest <= IMAGE_WORDS and (usual or len(header.shape) in (3, 4))
+    shaped = len(header.shape) in (3, 4) or _USUAL.fullmatch(name) is not None
+    return bool(rest) and rest <= IMAGE_WORDS and shaped
 
 
 def _partner(name: str, headers: Mapping[str, Header]) -> str | None:
