@@ -28,6 +28,15 @@ from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
         ({"reader": "torchvision"}, "dataset.name=None is refused"),
         ({"root": "raw"}, "dataset.root='raw' is refused: reader 'mnist5k' brings its own images"),
         ({"labels": "x.csv"}, "dataset.labels='x.csv' is refused: only reader 'image_folder' takes labels"),
+        (
+            {"label_column": "x"},
+            "dataset.label_column='x' is refused: only readers 'image_folder' (with dataset.labels), 'npz' and",
+        ),
+        (
+            {"reader": "image_folder", "root": "x", "label_column": "kind"},
+            "dataset.label_column='kind' is refused: with reader 'image_folder' it is a column of the CSV in dataset.labels",
+        ),
+        ({"name": True}, "dataset.name=True is refused"),
         ({"channels": 0}, "dataset.channels=0 is refused: allowed is 'auto' or a whole number from 1 to 64"),
         ({"channels": True}, "dataset.channels=True is refused"),
         ({"size": 7}, "dataset.size=7 is refused: allowed is greater than or equal to 8"),
@@ -43,6 +52,12 @@ def test_refusals(values: dict[str, Any], message: str) -> None:
         DatasetConfig.of(values, "dataset")
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_number_may_be_a_name() -> None:
+    values = {"reader": "image_folder", "root": 2024, "name": 10, "labels": 7, "label_column": 1.5}
+    config = DatasetConfig.of(values, "dataset")
+    assert (config.root, config.name, config.labels, config.label_column) == ("2024", "10", "7", "1.5")
 
 
 def test_every_reader_is_described_and_opens() -> None:

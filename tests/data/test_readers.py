@@ -6,43 +6,19 @@ import gzip
 import json
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.data import DatasetConfig, Store, raw_digest
+from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.data.readers import open_reader
 from tests.data.image_samples import encoded, noise, write_image
-
-Make = Callable[..., Store]
-
-
-def counts(store: Store) -> dict[str, int]:
-    return {split: len(store.ids(split)) for split in ("train", "validation", "test", "unlabeled") if len(store.ids(split))}
-
-
-def by_path(store: Store, column: str) -> dict[str, Any]:
-    values = store.manifest.set_index("path")[column]
-    return {path: None if pd.isna(value) else value for path, value in values.items()}
-
-
-def labels(store: Store) -> dict[str, str | None]:
-    return {path: None if index is None else store.classes[index] for path, index in by_path(store, "label").items()}
-
-
-def refusal(make_store: Make, **dataset: Any) -> str:
-    with pytest.raises(InputError) as refused:
-        make_store(**dataset)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
+from tests.data.stores import Make, by_path, counts, labels, refusal
 
 # --- mnist5k
 
@@ -130,8 +106,8 @@ def test_labels_from_csv(make_store: Make, tmp_path: Path) -> None:
     assert "line 3: 'gone.png' is not in dataset.root" in refusal(make_store, **source)
     table.write_text("path,label\nc.png,cat\nc.png,dog\n")
     assert "line 3: 'c.png' is labeled twice, 'cat' and 'dog'" in refusal(make_store, **source)
-    table.write_text("file,label\nc.png,cat\n")
-    assert "has no column 'path'; found: file, label" in refusal(make_store, **source)
+    table.write_text("where,label\nc.png,cat\n")
+    assert "has no column 'path' (or file_name, filename, image, ...); found: where, label" in refusal(make_store, **source)
     table.unlink()
     assert "does not exist: a CSV with columns path,label" in refusal(make_store, **source)
 
@@ -388,7 +364,7 @@ def test_parquet_without_splits_labels_or_bytes(make_store: Make, tmp_path: Path
 
 def test_parquet_chunks_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(tmp_path / "a.parquet", list(range(40)))
-    monkeypatch.setattr("ssl_pipelines.data.readers.parquet.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("ssl_pipelines.data.readers.parquet_shards.CHUNK_BYTES", 1000)
     chunks = list(open_reader(DatasetConfig(reader="parquet", root=str(tmp_path))).chunks(100))
     sizes = [sum(len(image.content) for image in chunk.read()) for chunk in chunks]  # type: ignore[arg-type]
     assert len(chunks) > 5

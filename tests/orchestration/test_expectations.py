@@ -67,6 +67,18 @@ def test_a_sound_store_meets_every_expectation(tmp_path: Path) -> None:
     assert written["counts"] == {"passed": len(outcomes), "critical": 0, "warning": 0}
 
 
+def test_classes_that_are_spelled_alike_are_a_warning(tmp_path: Path) -> None:
+    manifest, about = sound()
+    manifest["label"] = pd.array(np.arange(COUNT) // 5 % 6, dtype="Int64")
+    folder = write(tmp_path / "store", manifest, about | {"classes": ["Cat", "Caf\u00e9", "cat", "cat ", "Cafe\u0301", "dog"]})
+    failed = failures(judged(folder, {"images_per_class": {"min": 1}}))
+    assert set(failed) == {"class_spelling"}
+    said = "class_spelling: 5 classes differ from another by case or spaces alone; allowed: at most 0"
+    assert failed["class_spelling"]["message"].startswith(said + " ('Cat' = 'cat' = 'cat '; 'Caf\u00e9' = ")
+    assert failed["class_spelling"]["severity"] == "warning"
+    assert failures(judged(folder, {"images_per_class": {"min": 1}, "class_spelling": {"max": 5}})) == {}
+
+
 def unusable(share: float) -> Spoil:
     def spoil(manifest: pd.DataFrame) -> None:
         rows = manifest.index[: round(share * COUNT)]

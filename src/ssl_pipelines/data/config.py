@@ -32,10 +32,19 @@ class DatasetConfig(Config):
     channels: Literal["auto"] | int = "auto"
     splits: SplitFractions = SplitFractions()
     labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    label_column: str | None = Field(default=None, min_length=1)
+    """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
+    image); set it where the labels stand under a name that is not found, or where several could be meant."""
     fields: Annotated[
         tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
     ] = ()  # made of every image and stored beside it: a foreground mask
     max_pixels: int = Field(default=64_000_000, ge=64, le=PILLOW_LIMIT)  # of a source image; more is refused unread
+
+    @field_validator("root", "name", "labels", "label_column", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """`--params dataset.name=10` is read as a number."""
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("reader")
     @classmethod
@@ -72,3 +81,15 @@ class DatasetConfig(Config):
         if labels is not None and info.data.get("reader") != "image_folder":
             raise ValueError("only reader 'image_folder' takes labels from a CSV")
         return labels
+
+    @field_validator("label_column")
+    @classmethod
+    def _label_column_is_read(cls, label_column: str | None, info: ValidationInfo) -> str | None:
+        reader = info.data.get("reader")
+        if label_column is not None and reader == "image_folder" and info.data.get("labels") is None:
+            raise ValueError("with reader 'image_folder' it is a column of the CSV in dataset.labels, which is not set")
+        if label_column is not None and reader not in ("image_folder", "npz", "parquet"):
+            raise ValueError(
+                "only readers 'image_folder' (with dataset.labels), 'npz' and 'parquet' have columns or arrays to choose from"
+            )
+        return label_column

@@ -29,8 +29,9 @@ from ssl_pipelines.data.manifest import (
 )
 from ssl_pipelines.data.packing import pack_images
 from ssl_pipelines.data.readers import open_reader
-from ssl_pipelines.data.readers.base import Reader
+from ssl_pipelines.data.readers.base import Origins, Reader
 from ssl_pipelines.data.seeding import generator
+from ssl_pipelines.data.split_names import some
 from ssl_pipelines.data.splits import SPLITS, assign_splits
 
 log = logging.getLogger("ssl_pipelines")
@@ -48,6 +49,8 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
     Raises InputError if the source is missing, holds nothing usable or nothing to train on, or does not fit on the disk."""
     start = time.perf_counter()
     reader = open_reader(config)
+    for notice in reader.notices:
+        log.warning(f"ingest: {notice}")
     spec = DecodeSpec(config.size, _channels(reader, seed), config.max_pixels, config.fields)
     _check_space(out, reader.total * (spec.image_bytes + len(spec.fields) * spec.size**2))
     columns, sums, fields = pack_images(out / "images.npy", decoded_chunks(reader, spec, workers), spec, reader.total_files)
@@ -56,6 +59,7 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
     labels, classes = label_indices(columns["label"], columns["path"], reader.classes)
     splits = _splits(columns, labels, config, seed)
     kept = splits[np.array(columns["status"]) == "ok"]
+    _warn_unlabeled(columns, kept)
     training = np.isin(kept, ["train", "unlabeled"])
     if not training.any():
         raise InputError(f"{_where(config)}: all usable images are {' or '.join(sorted(set(kept)))}; there is nothing to train on")
@@ -77,7 +81,7 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
         "fields": fields,
     }
     write_json(out / "store.json", about)
-    _summarize(about, columns, kept, time.perf_counter() - start)
+    _summarize(about, columns, kept, reader.origins, time.perf_counter() - start)
 
 
 def _where(config: DatasetConfig) -> str:
@@ -120,11 +124,30 @@ def _splits(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig, 
     return splits
 
 
-def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], seconds: float) -> None:
+def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], origins: Origins, seconds: float) -> None:
     files, counts = len(columns["path"]), Counter(kept.tolist())
     splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+    if origins.splits:
+        drawn = [split for split in ("validation", "test") if counts[split] and split not in columns["split"]]
+        splits = f"splits from {origins.splits}: {splits}" + (f"; {' and '.join(drawn)} drawn from train" if drawn else "")
     shape = "{size}x{size}x{channels}".format(**about)
+    labels = f", labels from {origins.labels}" if origins.labels else ""
+    unread = f"; not read: {some(origins.unread)}" if origins.unread else ""
     refused = f"; not usable: {frequent_reasons(columns)}" if len(kept) < files else ""
     speed = f"{files / max(seconds, 1e-9):,.0f} files/s"
     found = "".join(f", {name} found in {facts['usable_share']:.0%} of the images" for name, facts in about["fields"].items())
-    log.info(f"ingest {about['name']}: {len(kept):,} of {files:,} files usable ({splits}), {shape}{found}, {speed}{refused}")
+    log.info(
+        f"ingest {about['name']}: {len(kept):,} of {files:,} files usable ({splits}){labels}, {shape}{found}, {speed}{refused}{unread}"
+    )
+
+
+def _warn_unlabeled(columns: Columns, kept: NDArray[Any]) -> None:
+    """Images of a held-out split without a label cannot be scored and train with the others."""
+    usable = [split for split, status in zip(columns["split"], columns["status"], strict=True) if status == "ok"]
+    moved = Counter(
+        split for split, now in zip(usable, kept, strict=True) if split in ("validation", "test") and now == "unlabeled"
+    )
+    for split, count in sorted(moved.items()):
+        log.warning(
+            f"ingest: {count:,} images of the source's {split} split have no label: they are pretrained on as unlabeled images"
+        )

@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from ssl_pipelines.data.seeding import generator
 
 SPLITS = ("train", "validation", "test", "unlabeled")
-SPLIT_NAMES = {  # how folders, files and columns call them
-    **dict.fromkeys(["train", "training"], "train"),
-    **dict.fromkeys(["validation", "val", "valid", "dev"], "validation"),
-    **dict.fromkeys(["test", "testing"], "test"),
-    **dict.fromkeys(["unlabeled", "unlabelled", "unsupervised"], "unlabeled"),
-}
 
 Labels = NDArray[np.int64]
 Group = list[int]  # rows with equal pixels

@@ -13,7 +13,8 @@ from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.data.image_files import NEVER_AN_IMAGE
 from ssl_pipelines.data.readers.base import RawFile, RawImage
 from ssl_pipelines.data.readers.image_folder import FileChunk, ImageFolder, PlacedFile
-from ssl_pipelines.data.readers.parquet import Parquet, ParquetChunk
+from ssl_pipelines.data.readers.parquet import Parquet
+from ssl_pipelines.data.readers.parquet_shards import Shard
 from ssl_pipelines.data.readers.walk import Entry
 
 PARQUET = ".parquet"
@@ -95,6 +96,11 @@ class Tables(Parquet):
     def __init__(self, root: Path, max_pixels: int):
         super().__init__(DatasetConfig(reader="parquet", root=str(root), max_pixels=max_pixels))
 
+    @cached_property
+    def _sorted(self) -> tuple[list[Shard], list[str]]:
+        """Labels and splits play no part."""
+        return self._shards, []
+
     def image(self, row: int, path: str) -> bytes | None:
         """The encoded image of row `row` of all files; None where another path stands there by now."""
         for shard in self._shards:
@@ -105,7 +111,7 @@ class Tables(Parquet):
                 first = sum(shard.group_rows[:group])
                 for batch in shard.batches(group, 64):
                     if row < batch.num_rows:
-                        [found] = ParquetChunk(shard.name, None, first + row, batch.slice(row, 1)).read()
+                        [found] = shard.chunk(first + row, batch.slice(row, 1)).read()
                         return _bytes(found, path)
                     row, first = row - batch.num_rows, first + batch.num_rows
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,7 +115,12 @@ def _label_checks(usable: pd.DataFrame, classes: Sequence[str], config: Validate
     strange = f"of {len(classes)} classes; found " + ", ".join(map(str, sorted(set(usable.label[~known]))[:5]))
     frames = {"labels": pd.DataFrame({"known": known})}
     says = "{} labels are no index into the classes"
-    checks = [Check("label_set", "label", config.label_set, "labels", "true", "known", says, strange)]
+    frames["classes"], alike = _alike(classes)
+    spelled = "{} classes differ from another by case or spaces alone"
+    checks = [
+        Check("label_set", "label", config.label_set, "labels", "true", "known", says, strange),
+        Check("class_spelling", "names", config.class_spelling, "classes", "sum", "alike", spelled, alike),
+    ]
     for split in ("train", "test"):
         labels = usable.label[(usable.split == split) & usable.label.notna() & known].astype(int)
         if labels.empty:  # nobody has the labels of this split: the evaluations say what they need
@@ -124,6 +130,15 @@ def _label_checks(usable: pd.DataFrame, classes: Sequence[str], config: Validate
         frames[f"{split} classes"] = pd.DataFrame({"count": counts, "ratio": counts.max() / counts.where(counts > 0)})
         checks += _split_checks(split, counts, classes, config)
     return frames, checks
+
+
+def _alike(classes: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """One row a class: alike (0 or 1), whether another is spelled alike; and the names of those that are."""
+    names = pd.Series(list(classes), dtype=str)
+    spelling = names.map(lambda name: " ".join(unicodedata.normalize("NFKC", name).casefold().split()))
+    alike = spelling.duplicated(keep=False)
+    groups = names[alike].map(repr).groupby(spelling[alike], sort=False).agg(" = ".join)
+    return pd.DataFrame({"alike": alike.astype(float)}), _some(groups, "; ")
 
 
 def _split_checks(split: str, counts: pd.Series, classes: Sequence[str], config: ValidateConfig) -> list[Check]:

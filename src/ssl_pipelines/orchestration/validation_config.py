@@ -63,6 +63,9 @@ class ValidateConfig(Config):
     decodable_target: ShareAtLeast = ShareAtLeast(min=0.99, severity="warning")  # ... and below it there is a warning
     source_side: CountAtLeast = CountAtLeast(min=8, severity="warning")  # shorter side of the smallest source image, pixels
     label_set: Rule = Rule()  # every label is an index into the classes
+    class_spelling: CountAtMost = CountAtMost(max=0, severity="warning")
+    """Number of classes whose names differ from another's in case, spaces or composed accents alone, and so may be one class; raise `max`
+    where they are meant to be different."""
     class_presence: Rule = Rule()  # every class in train and in test
     class_balance: RatioAtMost = RatioAtMost(max=50, severity="warning")  # largest / smallest class of train
     images_per_class: CountAtLeast = CountAtLeast(min=5, severity="warning")  # smallest class of train, and of test

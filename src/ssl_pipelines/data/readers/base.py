@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,15 @@ class RawImage:
     split: str | None
     label: Label
     content: bytes | Pixels | Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where a source's labels and splits were found, said with what was ingested; None: at their usual place, or nowhere."""
+
+    labels: str | None = None
+    splits: str | None = None
+    unread: list[str] = field(default_factory=list)  # columns or arrays
 
 
 class Chunk(Protocol):
@@ -68,6 +77,15 @@ class Reader(ABC):
     @abstractmethod
     def classes(self) -> list[str] | None:
         """Class names by index; None: they are the labels that occur."""
+
+    @property
+    def origins(self) -> Origins:
+        return Origins()
+
+    @property
+    def notices(self) -> list[str]:
+        """What a user would want to know before waiting: one line for each thing that looks like splits or labels and is not read."""
+        return []
 
     @abstractmethod
     def chunks(self, rows: int) -> Iterable[Chunk]:

@@ -1,11 +1,10 @@
 """image_folder: image files in folders. What the folders mean stands in `layout.py`; every file becomes a row, read or not.
 
-Labels may come from a CSV (dataset.labels) with the columns path (relative to root) and label; folders are no classes then, and
-files that it does not name, or names without a label, are unlabeled."""
+Labels may come from a CSV (dataset.labels), see `label_table.py`; folders are no classes then, and files that it does not name, or names
+without a label, are unlabeled. A split that the CSV gives goes before that of the folder."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +15,11 @@ import numpy as np
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.data.decode import Unusable, too_many_bytes
-from ssl_pipelines.data.readers.base import RawFile, RawImage, Reader, existing_root, raw_file
+from ssl_pipelines.data.readers.base import Origins, RawFile, RawImage, Reader, existing_root, raw_file
+from ssl_pipelines.data.readers.label_table import LabelTable, normal, read_label_table
 from ssl_pipelines.data.readers.layout import Layout, class_order, infer_layout
-from ssl_pipelines.data.readers.walk import Entry, walk
+from ssl_pipelines.data.readers.walk import Entry, system_folders, walk
+from ssl_pipelines.data.split_names import some
 
 
 class ImageFolder(Reader):
@@ -45,11 +46,11 @@ class ImageFolder(Reader):
         return infer_layout([tuple(entry.path.split("/")) for entry in self._images])
 
     @cached_property
-    def _labels(self) -> dict[str, str | None] | None:
+    def _table(self) -> LabelTable | None:
         if self.config.labels is None:
             return None
-        known = {_normal(entry.path) for entry in self._entries}
-        return _read_labels(self._labels_file(), known)
+        known = {normal(entry.path) for entry in self._entries}
+        return read_label_table(self._labels_file(), self.root, known, self.config.label_column)
 
     def _labels_file(self) -> Path:
         assert self.config.labels is not None
@@ -69,7 +70,29 @@ class ImageFolder(Reader):
 
     @cached_property
     def classes(self) -> list[str]:
-        return self._layout.classes if self._labels is None else class_order({name for name in self._labels.values() if name})
+        return self._layout.classes if self._table is None else class_order({name for name in self._table.labels.values() if name})
+
+    @property
+    def origins(self) -> Origins:
+        if self._table is None:
+            return Origins(splits="folders" if self._layout.has_splits else None)
+        column = self._table.split_column
+        splits = f"column {column}" if column else "folders" if self._layout.has_splits else None
+        labels = None if self._table.label_column == "label" else f"column {self._table.label_column}"
+        return Origins(labels, splits, self._table.unread)
+
+    @property
+    def notices(self) -> list[str]:
+        images = [tuple(entry.path.split("/")) for entry in self._images]
+        said = system_folders(self._entries) + self._layout.split_notices(images)
+        if self._table is not None:
+            both = self._table.split_column is not None and self._layout.has_splits
+            return said + self._table.notices + (["the folders' splits give way to those of dataset.labels"] if both else [])
+        said += self._layout.class_notices(images)
+        tables = [entry.path for entry in self._entries if entry.path.casefold().endswith(".csv")]
+        if tables and not self._layout.classes:
+            said.append(f"no CSV is read unless dataset.labels names it: {some(tables)}")
+        return said
 
     def chunks(self, rows: int) -> Iterable[FileChunk]:
         placed = [self._place(entry) for entry in self._entries]
@@ -78,8 +101,9 @@ class ImageFolder(Reader):
 
     def _place(self, entry: Entry) -> PlacedFile:
         split, label = self._layout.place(tuple(entry.path.split("/")))
-        if self._labels is not None:
-            label = self._labels.get(_normal(entry.path))
+        if self._table is not None:
+            path = normal(entry.path)
+            split, label = self._table.splits.get(path) or split, self._table.labels.get(path)
         return PlacedFile(entry, split, label)
 
     def probe(self, draw: np.random.Generator, limit: int) -> Iterator[Path]:
@@ -124,31 +148,3 @@ class FileChunk:
             return (self.root / entry.path).read_bytes()
         except OSError as error:
             return Unusable(f"cannot be read: {error.strerror}")
-
-
-def _normal(path: str) -> str:
-    """Comparable spelling: accents may be composed or not, and a CSV may say ./a.png."""
-    return unicodedata.normalize("NFC", path.replace("\\", "/").removeprefix("./"))
-
-
-def _read_labels(file: Path, known: set[str]) -> dict[str, str | None]:
-    """path -> class name. Raises InputError for a missing column, a file that is absent, or two labels for one file."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        raise InputError(f"dataset.labels={str(file)!r} is not a CSV ({error})") from None
-    if missing := {"path", "label"} - set(table.columns):
-        raise InputError(
-            f"dataset.labels={str(file)!r} has no column {sorted(missing)[0]!r}; found: {', '.join(map(str, table.columns))}"
-        )
-    labels: dict[str, str | None] = {}
-    for line, (path, label) in enumerate(zip(table["path"], table["label"], strict=True), start=2):
-        key = _normal(path)
-        if key not in known:
-            raise InputError(f"dataset.labels={str(file)!r} line {line}: {path!r} is not in dataset.root")
-        if key in labels and labels[key] != (label or None):
-            raise InputError(f"dataset.labels={str(file)!r} line {line}: {path!r} is labeled twice, {labels[key]!r} and {label!r}")
-        labels[key] = label or None
-    return labels

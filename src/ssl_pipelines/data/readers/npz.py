@@ -1,15 +1,15 @@
 """npz: uint8 arrays in one .npz file, read row by row, so that memory stays bounded however large it is.
 
 Either `images` [N, H, W] or [N, H, W, C] with optional `labels` (integers, -1 for none, or names), `split` and `classes` (names),
-or a pair of arrays for each split: `x_train`, `y_train`, `x_test`, `y_test` or `train_images`, `train_labels`, and so on.
+or a pair of arrays for each split: `x_train`, `y_train`, `x_test`, `y_test` or `train_images`, `train_labels`, and so on. Other
+spellings (`X_train`, `target`) are found where one array alone can be meant; dataset.label_column names the labels elsewhere.
 Nothing pickled is read."""
 
 from __future__ import annotations
 
-import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
 
@@ -19,20 +19,12 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import MAX_CHANNELS, DatasetConfig
-from ssl_pipelines.data.readers.base import ArrayChunk, Label, Pixels, RawFile, Reader, existing_root, raw_file
-from ssl_pipelines.data.splits import SPLIT_NAMES
+from ssl_pipelines.data.readers.base import ArrayChunk, Label, Origins, Pixels, RawFile, Reader, existing_root, raw_file
+from ssl_pipelines.data.readers.columns import label_problem
+from ssl_pipelines.data.readers.npz_arrays import Header, Part, find_labels, find_parts, label_notices, split_arrays
+from ssl_pipelines.data.split_names import SPLIT_NAMES, column_splits, some, split_word
 
 CHUNK_BYTES = 32 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The arrays of one split, or of all."""
-
-    images: str
-    labels: str | None
-    split: str | None
-    shape: tuple[int, ...]
 
 
 class Npz(Reader):
@@ -54,45 +46,51 @@ class Npz(Reader):
 
     @property
     def total(self) -> int:
-        return sum(part.shape[0] for part in self._parts)
+        return sum(self._headers[part.images].shape[0] for part in self._parts)
 
     @cached_property
     def classes(self) -> list[str] | None:
-        if "classes" not in self._names:
+        if "classes" not in self._headers:
             return None
         return [str(name) for name in self._column("classes")]
 
     @cached_property
-    def _names(self) -> list[str]:
+    def _headers(self) -> dict[str, Header]:
         try:
             with zipfile.ZipFile(self.file) as archive:
-                return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+                names = [name for name in archive.namelist() if name.endswith(".npy")]
+                return {name.removesuffix(".npy"): self._header_of(archive, name) for name in names}
         except zipfile.BadZipFile:
             raise InputError(f"{self.file} is not an .npz file") from None
 
-    @cached_property
-    def _parts(self) -> list[_Part]:
-        if "images" in self._names:
-            return [self._part("images", "labels", None)]
-        parts = [self._part(images, labels, split) for images, labels, split in map(_pair_of, self._names) if images]
-        if not parts:
-            raise InputError(f"{self.file} holds {', '.join(self._names) or 'nothing'}: 'images' or 'x_train' is expected")
-        return sorted(parts, key=lambda part: part.images)
-
-    def _part(self, images: str, labels: str, split: str | None) -> _Part:
+    def _header_of(self, archive: zipfile.ZipFile, name: str) -> Header:
         try:
-            with zipfile.ZipFile(self.file) as archive, archive.open(f"{images}.npy") as stream:
-                shape, fortran, dtype = _header(stream)
-        except (ValueError, zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{self.file}: {images} cannot be read ({error})") from None
-        self._check(images, shape, fortran, dtype)
-        return _Part(images, labels if labels in self._names else None, split, shape)
+            with archive.open(name) as stream:
+                return _header(stream)
+        except (ValueError, SyntaxError, zipfile.BadZipFile, OSError) as error:
+            return Header((), False, np.dtype(object), str(error))
 
-    def _check(self, name: str, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> None:
-        found = f"{self.file}: {name} is {dtype} {list(shape)}"
-        if dtype != np.uint8 or len(shape) not in (3, 4) or fortran or 0 in shape[1:]:
-            raise InputError(f"{found}{', Fortran order' if fortran else ''}; uint8 [N, H, W] or [N, H, W, C] is read")
-        if len(shape) == 4 and shape[3] > 4 and shape[1] in (1, 3, 4):
+    @cached_property
+    def _found(self) -> tuple[list[Part], list[str]]:
+        parts = find_parts(self._headers)
+        if not parts:
+            raise InputError(f"{self.file} holds {', '.join(self._headers) or 'nothing'}: 'images' or 'x_train' is expected")
+        for part in parts:
+            self._check(part.images, self._headers[part.images])
+        return find_labels(parts, self._headers, self.config.label_column, str(self.file))
+
+    @property
+    def _parts(self) -> list[Part]:
+        return self._found[0]
+
+    def _check(self, name: str, header: Header) -> None:
+        shape, dtype = header.shape, header.dtype
+        found = f"{self.file}: {name} is {header}"
+        if header.problem:
+            raise InputError(f"{self.file}: {name} cannot be read ({header.problem})")
+        if dtype != np.uint8 or len(shape) not in (3, 4) or header.fortran or 0 in shape[1:]:
+            raise InputError(f"{found}{', Fortran order' if header.fortran else ''}; uint8 [N, H, W] or [N, H, W, C] is read")
+        if len(shape) == 4 and shape[3] > 4 and (shape[1] in (1, 3, 4) or shape[1] < min(shape[2:])):
             raise InputError(f"{found}, which looks like [N, C, H, W]; [N, H, W, C] is read")
         if len(shape) == 4 and shape[3] > MAX_CHANNELS:
             raise InputError(f"{found}: {shape[3]} channels, allowed are 1 to {MAX_CHANNELS}")
@@ -112,31 +110,77 @@ class Npz(Reader):
             column = np.char.decode(column, "utf-8")
         return column.reshape(-1)
 
-    def _labels(self, part: _Part) -> list[Label]:
+    def _labels(self, part: Part) -> list[Label]:
+        count = self._headers[part.images].shape[0]
         if part.labels is None:
-            return [None] * part.shape[0]
-        column = self._per_image(part.labels, part.shape[0])
-        if column.dtype.kind not in "iuU":
-            raise InputError(f"{self.file}: {part.labels} is {column.dtype}; integers or names are read")
-        return [str(v) if column.dtype.kind == "U" else int(v) for v in column]
+            return [None] * count
+        header = self._headers[part.labels]
+        if len(header.shape) == 2 and header.shape[0] == count and header.shape[1] > 1:
+            raise InputError(f"{self.file}: {part.labels} is {header}: several labels an image; one label an image is read")
+        column = self._per_image(part.labels, count)
+        if column.dtype.kind not in "iubU":
+            what = ", no continuous numbers" if column.dtype.kind == "f" else ""
+            raise InputError(f"{self.file}: {part.labels} is {column.dtype}; integers or names are read{what}")
+        if column.dtype.kind != "U":
+            return [str(v) if column.dtype.kind == "b" else int(v) for v in column]
+        names = [str(v) for v in column]
+        if problem := label_problem(Counter(names)):
+            raise InputError(f"{self.file}: {part.labels} {problem}")
+        return list(names)
 
-    def _splits(self, part: _Part) -> list[str | None]:
-        if "split" not in self._names or part.images != "images":
-            return [part.split] * part.shape[0]
-        values = [str(value).casefold() for value in self._per_image("split", part.shape[0])]
-        if unknown := sorted(set(values) - SPLIT_NAMES.keys()):
-            raise InputError(f"{self.file}: split={unknown[0]!r} is unknown. Allowed: {', '.join(sorted(SPLIT_NAMES))}")
-        return [SPLIT_NAMES[value] for value in values]
+    @cached_property
+    def _splits(self) -> tuple[str, list[str | None]] | list[str]:
+        """The array that says the splits and what it says; or why there is none, one line an array."""
+        said = []
+        for name in split_arrays([*self._headers]) if self._parts[0].split is None else []:
+            count, header = self._headers[self._parts[0].images].shape[0], self._headers[name]
+            if name != "split" and (header.shape != (count,) or header.dtype.kind not in "US"):
+                said.append(f"{self.file}: {name} is not used for splits: it is {header}")
+                continue
+            values = [str(value) for value in self._per_image(name, count)]
+            found = column_splits(str(self.file), name, values)
+            if isinstance(found, str) and name == "split":
+                found = {value: self._known_split(value) for value in values}
+            if isinstance(found, dict):
+                return name, [found.get(value) for value in values]
+            said.append(found)
+        return said
+
+    def _known_split(self, value: str) -> str:
+        word = split_word(value)
+        if word is None:
+            raise InputError(f"{self.file}: split={value!r} is unknown. Allowed: {', '.join(sorted(SPLIT_NAMES))}")
+        return SPLIT_NAMES[word]
+
+    @property
+    def origins(self) -> Origins:
+        labels = sorted({part.labels for part in self._parts if part.labels is not None} - {"labels"})
+        splits = f"array {self._splits[0]}" if isinstance(self._splits, tuple) else None
+        splits = "array names" if self._parts[0].split is not None else splits
+        return Origins(f"array {some(labels)}" if labels else None, splits, self._unread)
+
+    @property
+    def _unread(self) -> list[str]:
+        read = {"classes"} | {name for part in self._parts for name in (part.images, part.labels)}
+        read |= {self._splits[0]} if isinstance(self._splits, tuple) else set()
+        return [name for name in self._headers if name not in read]
+
+    @property
+    def notices(self) -> list[str]:
+        said = self._splits if isinstance(self._splits, list) else []
+        unread = [name for name in self._unread if not any(f" {name} is not used" in line for line in said)]
+        return said + label_notices(self._parts, self._found[1], unread)
 
     def chunks(self, rows: int) -> Iterable[ArrayChunk]:
         for part in self._parts:
-            labels, splits = self._labels(part), self._splits(part)
+            shape, labels = self._headers[part.images].shape, self._labels(part)
+            splits = self._splits[1] if isinstance(self._splits, tuple) else [part.split] * shape[0]
             with zipfile.ZipFile(self.file) as archive, archive.open(f"{part.images}.npy") as stream:
                 _header(stream)
-                step = max(1, min(rows, CHUNK_BYTES // int(np.prod(part.shape[1:]))))
-                for i in range(0, part.shape[0], step):
-                    n = min(step, part.shape[0] - i)
-                    images = self._rows(stream, (n, *part.shape[1:]), part.images)
+                step = max(1, min(rows, CHUNK_BYTES // int(np.prod(shape[1:]))))
+                for i in range(0, shape[0], step):
+                    n = min(step, shape[0] - i)
+                    images = self._rows(stream, (n, *shape[1:]), part.images)
                     yield ArrayChunk(f"{self.file.name}:{part.images}", i, images, labels[i : i + n], splits[i : i + n])
 
     def _rows(self, stream: IO[bytes], shape: tuple[int, ...], name: str) -> Pixels:
@@ -151,22 +195,13 @@ class Npz(Reader):
 
     def probe(self, draw: np.random.Generator, limit: int) -> Iterator[Pixels]:
         for part in self._parts:
-            yield np.zeros((1, 1, part.shape[3] if len(part.shape) == 4 else 1), np.uint8)
+            shape = self._headers[part.images].shape
+            yield np.zeros((1, 1, shape[3] if len(shape) == 4 else 1), np.uint8)
 
     def raw_files(self) -> Iterable[RawFile]:
         return [raw_file(self.file.parent, self.file)]
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(stream: IO[bytes]) -> Header:
     read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    return shape, fortran, dtype
-
-
-def _pair_of(name: str) -> tuple[str, str, str | None]:
-    """x_train -> (x_train, y_train, train); train_images -> (train_images, train_labels, train); else ("", "", None)."""
-    for pattern, labels in ((r"x_(?P<split>\w+)", "y_{}"), (r"(?P<split>\w+)_images", "{}_labels")):
-        found = re.fullmatch(pattern, name, re.IGNORECASE)
-        if found and found["split"].casefold() in SPLIT_NAMES:
-            return name, labels.format(found["split"]), SPLIT_NAMES[found["split"].casefold()]
-    return "", "", None
+    return Header(*read(stream))

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_pipelines.data.image_files import is_image_name, not_an_image
+
+# Kept by operating systems, network storage and archivers for themselves: thumbnails, deleted files, resource forks. In lower case;
+# those that begin with a point are hidden anyway.
+SYSTEM_FOLDERS = frozenset(
+    [
+        "@eadir",
+        "@tmp",
+        "@recycle",
+        "#recycle",
+        "@recently-snapshot",
+        "#snapshot",
+        "@sharebin",
+        "@appstore",
+        "@database",
+        "@__thumb",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "found.000",
+        "__macosx",
+        "network trash folder",
+        "temporary items",
+        "thevolumesettingsfolder",
+    ]
+)
+SYSTEM = "hidden folder of the system, not entered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +49,28 @@ class Entry:
 
     @property
     def hidden(self) -> bool:
-        return self.path.rpartition("/")[2].startswith(".")
+        return self.path.rpartition("/")[2].startswith(".") or self.system
+
+    @property
+    def system(self) -> bool:
+        """Whether it is a folder of SYSTEM_FOLDERS."""
+        return self.problem == SYSTEM
 
 
 def walk(root: Path) -> list[Entry]:
     """Sorted by path. Links are followed, each folder once, real folders first: what a link repeats, or a loop, is one row."""
     return sorted(_entries(root), key=lambda entry: entry.path)
+
+
+def is_system_folder(name: str) -> bool:
+    return name.casefold() in SYSTEM_FOLDERS
+
+
+def system_folders(entries: Iterable[Entry]) -> list[str]:
+    """One line, or none, that names the folders of the system that were left out."""
+    counts = Counter(entry.path.rpartition("/")[2] for entry in entries if entry.system)
+    found = ", ".join(f"{name} ({n:,})" for name, n in sorted(counts.items()))
+    return [f"left out, as folders of thumbnails and deleted files that systems keep: {found}"] if found else []
 
 
 def _entries(root: Path) -> Iterator[Entry]:
@@ -57,6 +99,8 @@ def _entries(root: Path) -> Iterator[Entry]:
                 yield _file(child, path)
             elif child.name.startswith("."):
                 yield Entry(path, problem="hidden folder, not entered")
+            elif is_system_folder(child.name):
+                yield Entry(path, problem=SYSTEM)
             else:
                 (linked if child.is_symlink() else real).append(path)
 
