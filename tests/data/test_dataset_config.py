@@ -43,7 +43,7 @@ from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
         ({"size": 1025}, "dataset.size=1025 is refused"),
         ({"splits": {"test": 0.6}}, "dataset.splits.test=0.6 is refused"),
         ({"splits": {"tset": 0.1}}, "dataset.splits.tset: key 'tset' of dataset.splits is unknown; did you mean 'test'?"),
-        ({"max_pixels": 10**9}, "dataset.max_pixels=1000000000 is refused"),
+        ({"max_megapixels": 10**5}, "dataset.max_megapixels=100000 is refused"),
         ({"rot": "x"}, "dataset.rot: key 'rot' of dataset is unknown; did you mean 'root'?"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.data.decode import Unusable, decode
+from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views import plain_view
@@ -17,7 +17,7 @@ from tests.evaluation.evaluation_samples import SIZE, make_model
 
 def test_it_is_decode_plain_view_encode(model):
     files = [encoded(noise(i, height=30, width=17 + i)) for i in range(5)]
-    pixels = np.stack([decode(file, SIZE, 3, 10**6)[0] for file in files])
+    pixels = np.stack([decode(file, DecodeSpec(SIZE, 3, 10**6))[0] for file in files])
     method = load_method(model)
     with torch.no_grad():
         expected = method.encode(plain_view(torch.from_numpy(pixels), method.image_size)).numpy()
@@ -40,7 +40,7 @@ BAD = {
     "nan": (float("nan"), "no bytes"),
     "str": ("path.png", "found str"),
     "int": (5, "found int"),
-    "bomb": (png_bomb(), "max_pixels"),
+    "bomb": (png_bomb(), "max_megapixels"),
     "said": (Unusable("because"), "because"),
 }
 
@@ -65,7 +65,7 @@ def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
     method, blank = load_method(folder), encoded(noise(3))
     names = list(method.stages(torch.zeros(1, 3, SIZE, SIZE)))
     for name in names:
-        pixels = torch.from_numpy(decode(blank, SIZE, 3, 10**6)[0][None])
+        pixels = torch.from_numpy(decode(blank, DecodeSpec(SIZE, 3, 10**6))[0][None])
         with torch.no_grad():
             expected = method.stages(plain_view(pixels, method.image_size))[name].numpy()
         np.testing.assert_allclose(ImageEncoder(folder, stage=name).embed_contents([blank]).vectors, expected, atol=1e-6)
@@ -75,4 +75,4 @@ def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
 
 def test_a_large_image_is_refused_by_the_limit_that_is_given(model):
     [error] = ImageEncoder(model, max_pixels=100).embed_contents([encoded(noise(0, 11, 11))]).errors
-    assert "max_pixels=100" in error
+    assert "max_megapixels=0.0001" in error

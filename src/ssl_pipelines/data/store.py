@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
-from ssl_pipelines.data.manifest import STORE_SCHEMA_VERSION
+from ssl_pipelines.data.manifest import PLAIN, STORE_SCHEMA_VERSION
 from ssl_pipelines.data.splits import SPLITS
 
 Ids = NDArray[np.int64]
@@ -38,11 +38,20 @@ class Store:
         self.reader: str = about["reader"]
         self.classes: list[str] = list(about["classes"])
         self.size: int = about["size"]
+        self.about = dict(about)
+        self.view_size: int = about.get(
+            "view_size", self.size
+        )  # px of the views that a method draws where it has no size of its own
         self.channels: int = about["channels"]
         self.sha256: str = about["sha256"]
         self.mean: list[float] = list(about["mean"])  # (C,) in [0, 1], of train and unlabeled images
         self.std: list[float] = list(about["std"])
         self.fields: dict[str, dict[str, Any]] = dict(about.get("fields", {}))  # beside the images: name -> what is known of it
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How the images were made what they are, beside size and channels: fit, white, alpha."""
+        return {name: self.about.get(name, plain) for name, plain in PLAIN.items()}
 
     @classmethod
     def open(cls, folder: Path | str) -> Store:

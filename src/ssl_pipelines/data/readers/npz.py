@@ -195,8 +195,7 @@ class Npz(Reader):
 
     def probe(self, draw: np.random.Generator, limit: int) -> Iterator[Pixels]:
         for part in self._parts:
-            shape = self._headers[part.images].shape
-            yield np.zeros((1, 1, shape[3] if len(shape) == 4 else 1), np.uint8)
+            yield np.broadcast_to(np.uint8(0), self._headers[part.images].shape[1:])  # the header tells their shape
 
     def raw_files(self) -> Iterable[RawFile]:
         return [raw_file(self.file.parent, self.file)]
