@@ -20,6 +20,7 @@ from ssl_pipelines.data.manifest import PLAIN, STORE_SCHEMA_VERSION
 from ssl_pipelines.data.splits import SPLITS
 
 Ids = NDArray[np.int64]
+HELD_BYTES = 320 << 20  # 2,048 images of 224 px
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,10 @@ class Store:
     def labels(self, ids: Ids) -> Ids:
         """(B,) indices into classes, -1 for none."""
         return self._labels[np.asarray(ids)]
+
+    def within_memory(self, count: int) -> int:
+        """`count`, or as many images as may be held at once by a method that turns all their pixels into larger numbers."""
+        return max(1, min(count, HELD_BYTES // (self.size * self.size * self.channels)))
 
     def gather(self, ids: Ids) -> Sample:
         """The images with these ids and what is stored beside them, in their order; any may come twice. Raises IndexError for an id

@@ -66,7 +66,7 @@ def _row_checks(manifest: pd.DataFrame, usable: pd.DataFrame, config: ValidateCo
     unread, stray = given.startswith(UNREAD), given.startswith(NEVER_AN_IMAGE)
     pictures = pd.DataFrame({"unread": unread[~stray].astype(float)})
     formats = ", ".join(
-        f"{kind} ({count:,})" for kind, count in rows.reason[unread].str.partition(": ")[2].value_counts().head(4).items()
+        f"{kind} ({count:,})" for kind, count in rows.reason[unread].str.removeprefix(f"{UNREAD}: ").value_counts().head(4).items()
     )
     left_out = "the share of images in formats that are not read is {}"
     share, missing = (
