@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data import DatasetConfig, Store, ingest
 from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.training.model import load_method
+from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.views import plain_view
 from tests.data.image_samples import encoded, noise, png_bomb
 from tests.evaluation.evaluation_samples import SIZE, make_model
@@ -52,6 +54,25 @@ def test_what_is_no_image_is_an_error_of_that_row_alone(model, name):
     assert len(found.vectors) == 2
     assert found.errors[0] is None is found.errors[2]
     assert reason in found.errors[1]
+
+
+def test_new_images_are_decoded_as_the_stored_ones_were(tmp_path):
+    """Everything that was settled for the data set travels with the model: stored side, fit, white, alpha."""
+    bands = np.stack([noise(i, 8, 40, channels=4) for i in range(6)])
+    for i, one in enumerate(bands):
+        write = tmp_path / "raw" / f"{i}.png"
+        write.parent.mkdir(exist_ok=True)
+        write.write_bytes(encoded(one))
+    (tmp_path / "store").mkdir()
+    dataset = DatasetConfig(reader="image_folder", root=str(tmp_path / "raw"), size=SIZE, fit="pad", white=4095)
+    ingest(dataset, 0, tmp_path / "store", 1)
+    store = Store.open(tmp_path / "store")
+    assert (store.size, store.view_size, store.decoding) == (24, SIZE, {"fit": "pad", "white": 4095, "alpha": False})
+    folder = make_model(tmp_path / "model", data=data_facts(store))
+    found = ImageEncoder(folder)
+    stored = store.gather(np.arange(6)).fields["image"]
+    np.testing.assert_array_equal(found.embed_contents([encoded(one) for one in bands]).vectors, found.embed(stored))
+    assert found.method.image_size == SIZE
 
 
 def test_nothing_and_one_pixel(model):
