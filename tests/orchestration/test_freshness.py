@@ -95,7 +95,7 @@ def test_another_fit_reads_the_images_again_and_says_why(home, caplog):
         caplog.clear()
         dataset = {"reader": "npz", "root": str(home / "squares.npz"), "size": 8}
         with caplog.at_level(logging.INFO, "ssl_pipelines"):
-            return ingest_images({"dataset": dataset | changes, "runtime": {"workers": 1}}).fingerprint
+            return ingest_images({"dataset": dataset | changes, "pretrain": {"epochs": 1}, "runtime": {"workers": 1}}).fingerprint
 
     first = ingested()
     assert ingested() == first
