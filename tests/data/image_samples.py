@@ -30,13 +30,13 @@ def write_image(path: Path, seed: int, **shape: int) -> None:
     path.write_bytes(encoded(noise(seed, **shape)))
 
 
-def png_bomb() -> bytes:
-    """30,000 x 30,000 black pixels of one bit in about 100 kB, complete and valid."""
+def png_bomb(side: int = BOMB_SIDE) -> bytes:
+    """side x side (a multiple of 1,000) black pixels of one bit in about 100 kB, complete and valid."""
     packer = zlib.compressobj(1)
-    line = bytes(1 + BOMB_SIDE // 8)
-    body = b"".join(packer.compress(line * 1000) for _ in range(BOMB_SIDE // 1000)) + packer.flush()
+    line = bytes(1 + side // 8)
+    body = b"".join(packer.compress(line * 1000) for _ in range(side // 1000)) + packer.flush()
 
-    header = struct.pack(">IIBBBBB", BOMB_SIDE, BOMB_SIDE, 1, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 from ssl_pipelines.data.headers import Header, header
 from tests.data.image_samples import encoded, noise, png_bomb, saved
@@ -207,3 +208,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     reason, kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert "more than dataset.max_megapixels=64" in reason
     assert int(kilobytes) < 30_000
+
+
+def test_a_large_image_can_be_allowed() -> None:
+    """196 million pixels: more than Pillow itself would open."""
+    config = DatasetConfig(max_megapixels=200)
+    found, info = decode(png_bomb(14_000), DecodeSpec(8, 1, config.max_pixels))
+    assert (info["width"], info["height"]) == (14_000, 14_000)
+    assert not found.any()

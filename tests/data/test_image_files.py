@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 from ssl_pipelines.data.image_files import NEVER_AN_IMAGE, UNREAD, not_an_image
@@ -56,3 +57,16 @@ def test_reasons_reach_manifest_and_log(tmp_path: Path, make_store: Callable[...
     assert reasons["a/photo.HEIC"] == f"{UNREAD}: .HEIC"
     assert "git lfs pull" in reasons["b/pointer.png"]
     assert "git lfs pull" in caplog.text
+
+
+@pytest.mark.parametrize(("reader", "name"), [("parquet", "train.parquet"), ("npz", "x.npz")])
+def test_a_pointer_in_place_of_a_file_of_many_images(
+    tmp_path: Path, make_store: Callable[..., Store], reader: str, name: str
+) -> None:
+    (tmp_path / name).write_bytes(POINTER)
+    with pytest.raises(InputError, match=r"; Git LFS pointer in place of the file: `git lfs pull` fetches it$"):
+        make_store(reader=reader, root=str(tmp_path))
+    (tmp_path / name).write_bytes(b"no such file")
+    with pytest.raises(InputError) as refused:
+        make_store(reader=reader, root=str(tmp_path))
+    assert "LFS" not in str(refused.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 # Pillow's name -> endings. Left out on purpose: formats that start a program (EPS), that draw rather than hold pixels (SVG, WMF),
 # and those without a signature, as which any file would pass (TGA).
@@ -63,6 +63,15 @@ def not_an_image(name: str) -> str:
 
 def is_lfs_pointer(content: bytes) -> bool:
     return content.startswith(LFS_POINTER)
+
+
+def pointer_words(file: Path) -> str:
+    """Said after the reason why a file of many images cannot be read: a hint where Git LFS has left a pointer in its place."""
+    try:
+        with file.open("rb") as stream:
+            return f"; {LFS_HINT}" if is_lfs_pointer(stream.read(len(LFS_POINTER))) else ""
+    except OSError:
+        return ""
 
 
 def unidentified(content: bytes) -> str:

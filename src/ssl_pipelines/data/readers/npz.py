@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import MAX_CHANNELS, DatasetConfig
+from ssl_pipelines.data.image_files import pointer_words
 from ssl_pipelines.data.readers.base import ArrayChunk, Label, Origins, Pixels, RawFile, Reader, existing_root, raw_file
 from ssl_pipelines.data.readers.columns import label_problem
 from ssl_pipelines.data.readers.npz_arrays import Header, Part, find_labels, find_parts, label_notices, split_arrays
@@ -61,7 +62,7 @@ class Npz(Reader):
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
                 return {name.removesuffix(".npy"): self._header_of(archive, name) for name in names}
         except zipfile.BadZipFile:
-            raise InputError(f"{self.file} is not an .npz file") from None
+            raise InputError(f"{self.file} is not an .npz file{pointer_words(self.file)}") from None
 
     def _header_of(self, archive: zipfile.ZipFile, name: str) -> Header:
         try:
