@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_pipelines.data.decode import Unusable, decode, header_channels
+from ssl_pipelines.data.config import DatasetConfig
+from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
+from ssl_pipelines.data.headers import Header, header
 from tests.data.image_samples import encoded, noise, png_bomb, saved
 
 LIMIT = 10_000_000
 
 
 def pixels(content: bytes | np.ndarray, size: int = 8, channels: int = 3) -> np.ndarray:
-    return decode(content, size, channels, LIMIT)[0]
+    return decode(content, DecodeSpec(size, channels, LIMIT))[0]
 
 
 def quadrants(size: int = 8) -> np.ndarray:
@@ -154,12 +156,12 @@ def test_other_arrays_are_refused(image: np.ndarray, what: str) -> None:
 
 def test_limit_holds_for_arrays_and_bytes() -> None:
     for content in (noise(4, 11, 10), encoded(noise(4, 11, 10))):
-        with pytest.raises(Unusable, match="10 x 11 is more than max_pixels=100 pixels") as refused:
-            decode(content, 8, 3, 100)
+        with pytest.raises(Unusable, match=r"10 x 11 pixels are more than dataset\.max_megapixels=0\.0001") as refused:
+            decode(content, DecodeSpec(8, 3, 100))
         assert refused.value.info is not None
         assert refused.value.info["height"] == 11
     with pytest.raises(Unusable, match=r"file of 1,\d+,\d+ bytes"):
-        decode(bytes(1_100_000), 8, 3, 100)
+        decode(bytes(1_100_000), DecodeSpec(8, 3, 100))
 
 
 def test_nothing_is_warned_about(recwarn: pytest.WarningsRecorder) -> None:
@@ -176,14 +178,15 @@ def test_header_tells_channels(tmp_path: Path, mode: str, channels: int) -> None
     image = Image.fromarray(noise(6)).quantize(8) if mode == "P" else Image.new(mode, (8, 8))
     content = saved(image, "TIFF")
     (tmp_path / "x.tif").write_bytes(content)
-    assert header_channels(content) == channels
-    assert header_channels(tmp_path / "x.tif") == channels
+    side = 12 if mode == "P" else 8
+    seen = Header(side, side, channels, deep=mode == "I;16", alpha=mode in ("LA", "RGBA"))
+    assert header(content) == header(tmp_path / "x.tif") == seen
 
 
 def test_header_of_a_gray_palette_and_of_no_image() -> None:
-    assert header_channels(saved(Image.fromarray(noise(7, channels=1)).convert("P"), "GIF")) == 1
-    assert header_channels(b"no image") is None
-    assert header_channels(noise(8, channels=7)) == 7
+    assert header(saved(Image.fromarray(noise(7, channels=1)).convert("P"), "GIF")) == Header(12, 12, 1)
+    assert header(b"no image") is None
+    assert header(noise(8, 12, 10, channels=7)) == Header(10, 12, 7)
 
 
 def test_bomb_costs_no_memory(tmp_path: Path) -> None:
@@ -192,16 +195,24 @@ def test_bomb_costs_no_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from ssl_pipelines.data.decode import Unusable, decode
+from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 content = Path(sys.argv[1]).read_bytes()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    decode(content, 32, 3, int(sys.argv[2]))
+    decode(content, DecodeSpec(32, 3, int(sys.argv[2])))
 except Unusable as refused:
     print(refused.reason)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     command = [sys.executable, "-c", script, str(tmp_path / "bomb.png"), "64000000"]
     reason, kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert "more than max_pixels" in reason
+    assert "more than dataset.max_megapixels=64" in reason
     assert int(kilobytes) < 30_000
+
+
+def test_a_large_image_can_be_allowed() -> None:
+    """196 million pixels: more than Pillow itself would open."""
+    config = DatasetConfig(max_megapixels=200)
+    found, info = decode(png_bomb(14_000), DecodeSpec(8, 1, config.max_pixels))
+    assert (info["width"], info["height"]) == (14_000, 14_000)
+    assert not found.any()

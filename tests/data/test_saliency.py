@@ -79,7 +79,9 @@ def store_of(folder: Path, workers: int, fields=("saliency",)) -> Store:
     folder.mkdir()
     np.savez(folder / "images.npz", images=np.stack([scene(seed=k)[0] for k in range(150)]))
     (folder / "store").mkdir()
-    config = DatasetConfig.of({"reader": "npz", "root": str(folder / "images.npz"), "size": 32, "fields": list(fields)}, "dataset")
+    config = DatasetConfig.of(
+        {"reader": "npz", "root": str(folder / "images.npz"), "size": 32, "stored_size": 32, "fields": list(fields)}, "dataset"
+    )
     ingest(config, 0, folder / "store", workers)
     return Store.open(folder / "store")
 

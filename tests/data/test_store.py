@@ -18,7 +18,8 @@ import pytest
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import DatasetConfig, Store, ingest
-from ssl_pipelines.data.decoding import DecodeSpec, decoded_chunks
+from ssl_pipelines.data.decode import DecodeSpec
+from ssl_pipelines.data.decoding import decoded_chunks
 from ssl_pipelines.data.packing import NPY_HEADER, npy_header
 from ssl_pipelines.data.readers import open_reader
 from tests.data.image_samples import noise, write_image
@@ -122,7 +123,7 @@ def test_images_that_do_not_fit_the_manifest_are_refused(make_store: Make, sourc
 def test_no_disk_space(make_store: Make, source: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 3000, 3000))
-    with pytest.raises(InputError, match=r"needs about 0.0 MB, 0.0 MB are free; free some or lower dataset.size"):
+    with pytest.raises(InputError, match=r"needs about 0.0 MB, 0.0 MB are free; free some or lower dataset.stored_size"):
         make_store(**source)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 21 * 8 * 8 * 3))
     assert len(make_store(**source).manifest) == 21

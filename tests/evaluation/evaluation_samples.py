@@ -43,13 +43,13 @@ def make_store(folder, counts, seed=0, classes=CLASSES):
     return write_store(folder, labels[order], splits[order], blobs(labels[order], rng), classes)
 
 
-def make_model(folder, method="simclr", backbone=None, seed=3):
+def make_model(folder, method="simclr", backbone=None, seed=3, data=None):
     """A model folder with fresh weights, its batch-norm statistics moved a little: what a short pretraining leaves."""
     backbone = backbone or {"name": "resnet_small", "width": 0.25}
     config = RunConfig.resolve(
         {"method": method, "backbone": backbone, "pretrain": {"images_seen": 64, "batch_size": 32}, "seed": seed}
     )
-    data = {"channels": 3, "size": SIZE, "mean": [0.2] * 3, "std": [0.2] * 3, "num_samples": 100}
+    data = data or {"channels": 3, "size": SIZE, "mean": [0.2] * 3, "std": [0.2] * 3, "num_samples": 100}
     built = build_method(config, data, seed)
     with torch.no_grad():
         built.train().encode(torch.rand(32, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)))

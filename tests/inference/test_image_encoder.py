@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.data.decode import Unusable, decode
+from ssl_pipelines.data import DatasetConfig, Store, ingest
+from ssl_pipelines.data.decode import DecodeSpec, Unusable, decode
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.training.model import load_method
+from ssl_pipelines.training.pretrain import data_facts
 from ssl_pipelines.views import plain_view
 from tests.data.image_samples import encoded, noise, png_bomb
 from tests.evaluation.evaluation_samples import SIZE, make_model
@@ -17,7 +19,7 @@ from tests.evaluation.evaluation_samples import SIZE, make_model
 
 def test_it_is_decode_plain_view_encode(model):
     files = [encoded(noise(i, height=30, width=17 + i)) for i in range(5)]
-    pixels = np.stack([decode(file, SIZE, 3, 10**6)[0] for file in files])
+    pixels = np.stack([decode(file, DecodeSpec(SIZE, 3, 10**6))[0] for file in files])
     method = load_method(model)
     with torch.no_grad():
         expected = method.encode(plain_view(torch.from_numpy(pixels), method.image_size)).numpy()
@@ -40,7 +42,7 @@ BAD = {
     "nan": (float("nan"), "no bytes"),
     "str": ("path.png", "found str"),
     "int": (5, "found int"),
-    "bomb": (png_bomb(), "max_pixels"),
+    "bomb": (png_bomb(), "max_megapixels"),
     "said": (Unusable("because"), "because"),
 }
 
@@ -54,6 +56,25 @@ def test_what_is_no_image_is_an_error_of_that_row_alone(model, name):
     assert reason in found.errors[1]
 
 
+def test_new_images_are_decoded_as_the_stored_ones_were(tmp_path):
+    """Everything that was settled for the data set travels with the model: stored side, fit, white, alpha."""
+    bands = np.stack([noise(i, 8, 40, channels=4) for i in range(6)])
+    for i, one in enumerate(bands):
+        write = tmp_path / "raw" / f"{i}.png"
+        write.parent.mkdir(exist_ok=True)
+        write.write_bytes(encoded(one))
+    (tmp_path / "store").mkdir()
+    dataset = DatasetConfig(reader="image_folder", root=str(tmp_path / "raw"), size=SIZE, fit="pad", white=4095)
+    ingest(dataset, 0, tmp_path / "store", 1)
+    store = Store.open(tmp_path / "store")
+    assert (store.size, store.view_size, store.decoding) == (24, SIZE, {"fit": "pad", "white": 4095, "alpha": False})
+    folder = make_model(tmp_path / "model", data=data_facts(store))
+    found = ImageEncoder(folder)
+    stored = store.gather(np.arange(6)).fields["image"]
+    np.testing.assert_array_equal(found.embed_contents([encoded(one) for one in bands]).vectors, found.embed(stored))
+    assert found.method.image_size == SIZE
+
+
 def test_nothing_and_one_pixel(model):
     encoder = ImageEncoder(model)
     assert encoder.embed_contents([]).vectors.shape == (0, encoder.dim)
@@ -65,7 +86,7 @@ def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
     method, blank = load_method(folder), encoded(noise(3))
     names = list(method.stages(torch.zeros(1, 3, SIZE, SIZE)))
     for name in names:
-        pixels = torch.from_numpy(decode(blank, SIZE, 3, 10**6)[0][None])
+        pixels = torch.from_numpy(decode(blank, DecodeSpec(SIZE, 3, 10**6))[0][None])
         with torch.no_grad():
             expected = method.stages(plain_view(pixels, method.image_size))[name].numpy()
         np.testing.assert_allclose(ImageEncoder(folder, stage=name).embed_contents([blank]).vectors, expected, atol=1e-6)
@@ -75,4 +96,4 @@ def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
 
 def test_a_large_image_is_refused_by_the_limit_that_is_given(model):
     [error] = ImageEncoder(model, max_pixels=100).embed_contents([encoded(noise(0, 11, 11))]).errors
-    assert "max_pixels=100" in error
+    assert "max_megapixels=0.0001" in error

@@ -34,6 +34,7 @@ def sound() -> tuple[pd.DataFrame, dict[str, Any]]:
     manifest["mode"], manifest["status"], manifest["reason"] = "RGB", "ok", pd.Series([None] * COUNT, dtype=object)
     manifest["mean"], manifest["std"] = 0.5, 0.2
     about = {"schema_version": 1, "name": "photos", "size": 8, "channels": 3, "classes": CLASSES, "sha256": "ab" * 32}
+    about |= {"white": 4095, "deep": {"images": 60, "levels": 250.0}}
     return manifest, about | {"mean": [0.5, 0.4, 0.45], "std": [0.25, 0.2, 0.22]}
 
 
@@ -79,10 +80,10 @@ def test_classes_that_are_spelled_alike_are_a_warning(tmp_path: Path) -> None:
     assert failures(judged(folder, {"images_per_class": {"min": 1}, "class_spelling": {"max": 5}})) == {}
 
 
-def unusable(share: float) -> Spoil:
+def unusable(share: float, reason: str = "truncated file") -> Spoil:
     def spoil(manifest: pd.DataFrame) -> None:
         rows = manifest.index[: round(share * COUNT)]
-        manifest.loc[rows, "status"], manifest.loc[rows, "reason"] = "unusable", "truncated file"
+        manifest.loc[rows, "status"], manifest.loc[rows, "reason"] = "unusable", reason
         manifest.loc[rows, ["sha256", "width", "height", "mean", "std"]] = None
 
     return spoil
@@ -115,6 +116,11 @@ FAULTS: dict[str, tuple[Spoil, set[str], str]] = {
         unusable(0.05),
         {"decodable_target"},
         "the usable share of the image files is 0.95; allowed: at least 0.99 (6 of 120 source files are not: 6 truncated file)",
+    ),
+    "15 % in formats that are not read": (
+        unusable(0.15, "image format that is not read: .HEIC"),
+        {"unread_formats"},
+        "formats that are not read is 0.15; allowed: at most 0 (.HEIC (18); convert them to PNG or JPEG)",
     ),
     "20 % undecodable": (unusable(0.2), {"decodable_share", "decodable_target"}, "the usable share of the image files is 0.8"),
     "a tiny source": (put("height", 7, 5), {"source_side"}, "a side of 5 pixels; allowed: at least 8 (photos/7.png)"),
@@ -157,6 +163,18 @@ def test_channels_outside_the_band_fail(key: str, value: list[float], expected: 
     failed = failures(judged(write(tmp_path / "store", manifest, about | {key: value})))
     assert list(failed) == [expected]
     assert "1 of 3 channels" in failed[expected]["message"]
+
+
+def test_few_gray_levels_are_warned_of_with_the_key(tmp_path: Path) -> None:
+    manifest, about = sound()
+    few = about | {"white": 65535, "deep": {"images": 60, "levels": 17.0}}
+    failed = failures(judged(write(tmp_path / "few", manifest, few)))
+    assert list(failed) == ["gray_levels"]
+    assert failed["gray_levels"]["severity"] == "warning"
+    assert "17 gray levels are left" in failed["gray_levels"]["message"]
+    assert "60 images; white is 65,535: dataset.white=" in failed["gray_levels"]["message"]
+    shallow = {key: value for key, value in about.items() if key != "deep"}
+    assert "gray_levels" not in {one["expectation"] for one in judged(write(tmp_path / "shallow", manifest, shallow))}
 
 
 def test_unbalanced_classes_fail_against_the_configured_ratio(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ssl_pipelines.artifacts import InputError, Record
@@ -12,6 +14,8 @@ from ssl_pipelines.artifacts.files import write_json
 from ssl_pipelines.orchestration.freshness import make
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.pipelines.ingest.nodes import ingest_images
+from tests.data.image_samples import noise
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -81,3 +85,22 @@ def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(mon
     assert sorted(path.name for path in made.path.iterdir()) == [
         "linear_eval.json", "linear_eval.predictions.parquet", "linear_eval.record.json"
     ]  # fmt: skip
+
+
+def test_another_fit_reads_the_images_again_and_says_why(home, caplog):
+    """The fingerprint holds it too: a model of one fit is none of the other, even where all images are squares."""
+    np.savez(home / "squares.npz", images=np.stack([noise(i, 8, 8) for i in range(40)]))
+
+    def ingested(**changes) -> str:
+        caplog.clear()
+        dataset = {"reader": "npz", "root": str(home / "squares.npz"), "size": 8}
+        with caplog.at_level(logging.INFO, "ssl_pipelines"):
+            return ingest_images({"dataset": dataset | changes, "pretrain": {"epochs": 1}, "runtime": {"workers": 1}}).fingerprint
+
+    first = ingested()
+    assert ingested() == first
+    assert "ingest: up to date" in caplog.text
+    padded = ingested(fit="pad")
+    assert "ingest: dataset.fit square -> pad" in caplog.text
+    assert padded != first
+    assert ingested(fit="square") == first

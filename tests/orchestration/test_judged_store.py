@@ -48,7 +48,7 @@ def test_made_once_and_anew_where_something_changed(tmp_path, calls):
     assert calls == []
     opened(tmp_path, calls, images={"min": 40})
     assert calls == ["validate"]
-    assert opened(tmp_path, calls, size=16).size == 16
+    assert opened(tmp_path, calls, size=16).view_size == 16
     assert calls == ["ingest", "validate"]
     write_digits(tmp_path / "digits.npz", 121)
     assert len(opened(tmp_path, calls, size=16).manifest) == 121

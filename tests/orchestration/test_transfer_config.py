@@ -56,6 +56,12 @@ def test_refused_in_one_line(given, parts, tmp_path, monkeypatch):
         assert part in message, message
 
 
+def test_a_stored_side_is_no_smaller_than_the_size_that_holds():
+    tree = BASE | {"dataset": BASE["dataset"] | {"size": 128}, "transfer_eval": {"datasets": {"a": {"stored_size": 100}}}}
+    with pytest.raises(InputError, match=r"transfer_eval\.datasets\.a\.stored_size=100 is smaller than dataset\.size=128"):
+        Parameters.of(tree)
+
+
 def test_defaults():
     found = parameters(datasets=DIGITS | {"own": {"size": 20}}, linear={"max_iterations": 50}).block(
         "transfer_eval", TransferConfig

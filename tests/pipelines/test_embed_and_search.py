@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from ssl_pipelines.data import Store
-from ssl_pipelines.data.decode import decode
+from ssl_pipelines.data.decode import DecodeSpec, decode
 from ssl_pipelines.orchestration.tracking import default_store
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views import plain_view
@@ -59,7 +59,9 @@ def test_the_embeddings_are_the_encoders(finished, photos):
     assert bad.path.tolist() == ["broken.png"]
     method, store = load_method(finished.root / "data/06_models"), Store.open(finished.root / "data/02_intermediate")
     good = table[table.error.isna()]
-    pixels = np.stack([decode((photos / path).read_bytes(), store.size, store.channels, 10**6)[0] for path in good.path])
+    pixels = np.stack(
+        [decode((photos / path).read_bytes(), DecodeSpec(store.size, store.channels, 10**6))[0] for path in good.path]
+    )
     with torch.no_grad():
         expected = method.encode(plain_view(torch.from_numpy(pixels), method.image_size)).numpy()
     np.testing.assert_allclose(np.stack(good.embedding), expected, atol=1e-5)

@@ -27,7 +27,7 @@ import pytest
 from PIL import Image
 
 from projects import ROOT
-from ssl_pipelines.data.decode import decode
+from ssl_pipelines.data.decode import DecodeSpec, decode
 from ssl_pipelines.inference.encoder import ImageEncoder
 from tests.data.image_samples import encoded, noise, png_bomb
 from tests.pipelines.test_embed_and_search import register
@@ -81,7 +81,7 @@ ROWS = {  # what is wrong with one row alone
     "no image": (base64_of(b"no image at all"), "not in an image format"),
     "empty": ("", "nothing was sent, or it is not base64"),
     "no base64": ("?!?!", "nothing was sent, or it is not base64"),
-    "too large": (base64_of(png_bomb()), "max_pixels"),
+    "too large": (base64_of(png_bomb()), "max_megapixels"),
 }
 
 
@@ -195,7 +195,7 @@ def test_a_frame_in_python_has_no_limit(load, monkeypatch):
 
 def test_a_plain_pixmap_is_no_base64(served, finished_folder):
     pixmap = b"P3\n1\n1\n255\n9\n9\n99"
-    decode(pixmap, 8, 3, 100)
+    decode(pixmap, DecodeSpec(8, 3, 100))
     status, text = served(JSON, records(base64_of(pixmap)))
     assert status == 200
     np.testing.assert_allclose(embeddings(text), expected(finished_folder, [pixmap]), atol=1e-4)

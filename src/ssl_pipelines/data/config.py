@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
 from ssl_pipelines.artifacts.errors import unknown
@@ -12,7 +12,9 @@ from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
 
 MAX_CHANNELS = 64
-PILLOW_LIMIT = 178_956_970  # Pillow itself refuses larger headers
+Fit = Literal["square", "pad", "long"]  # how an image of any shape fills a stored square
+LEAST_SIDE, MOST_SIDE = 8, 2048  # px of the stored square
+WHITES = (1, 65535)
 
 
 class SplitFractions(Config):
@@ -28,8 +30,22 @@ class DatasetConfig(Config):
     reader: str = "mnist5k"
     root: str | None = Field(default=None, min_length=1)
     name: str | None = Field(default=None, min_length=1)
-    size: int = Field(default=28, ge=8, le=1024)  # side of the stored square, pixels
+    size: int = Field(default=28, ge=LEAST_SIDE, le=1024)
+    """Side in px of the square that networks see; what a method's `views.size` is where it has none of its own. Larger shows more detail
+    and takes longer by its square."""
+    stored_size: Literal["auto"] | int = "auto"
+    """Side in px of the square that is stored, from which views are cut: `auto` is the median side of the sources, at least `size` and at
+    most twice it. Raise it where crops are enlarged, lower it to `size` to save disk space."""
+    fit: Fit = "square"
+    """How an image that is no square fills one: `square` keeps its middle; `pad` all of it, the rest black; `long` all of it, the rest
+    mirrored. Choose one of the latter for panoramas and documents, whose ends count."""
     channels: Literal["auto"] | int = "auto"
+    white: Literal["auto"] | int = "auto"
+    """Value of a 16-bit gray pixel that becomes white, 1 to 65535: `auto` is the largest number of the fewest bits that hold a sample's
+    bright pixels (4095 for 12 bits). Give it where the sample misleads, so that all images stay comparable."""
+    alpha: Literal["auto", "composite", "ignore"] = "auto"
+    """What a band called alpha is: `composite` puts the colors on white by it, `ignore` leaves it out (near infrared), `auto` ignores it
+    where most of a sample's values are neither 0 nor 255. Choose where translucent graphics or satellite images are taken for the other."""
     splits: SplitFractions = SplitFractions()
     labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
     label_column: str | None = Field(default=None, min_length=1)
@@ -38,7 +54,13 @@ class DatasetConfig(Config):
     fields: Annotated[
         tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
     ] = ()  # made of every image and stored beside it: a foreground mask
-    max_pixels: int = Field(default=64_000_000, ge=64, le=PILLOW_LIMIT)  # of a source image; more is refused unread
+    max_megapixels: float = Field(default=64, ge=1e-4, le=10_000)
+    """Largest source image that is decoded, in millions of pixels; larger ones are refused unread. Raise it for scans and mosaics that
+    you trust: each takes up to 8 bytes a pixel of memory."""
+
+    @property
+    def max_pixels(self) -> int:
+        return round(self.max_megapixels * 1e6)
 
     @field_validator("root", "name", "labels", "label_column", mode="before")
     @classmethod
@@ -67,6 +89,22 @@ class DatasetConfig(Config):
         if info.data.get("reader") == "torchvision" and name not in TORCHVISION:
             raise unknown("with reader torchvision: name", name, TORCHVISION)
         return name
+
+    @field_validator("stored_size", "white", mode="before")
+    @classmethod
+    def _number_in_range(cls, value: Any, info: ValidationInfo) -> Any:
+        least, most = (LEAST_SIDE, MOST_SIDE) if info.field_name == "stored_size" else WHITES
+        if value != "auto" and (type(value) is not int or not least <= value <= most):
+            raise ValueError(f"allowed is 'auto' or a whole number from {least} to {most}")
+        return value
+
+    @model_validator(mode="after")
+    def _stored_is_no_smaller(self) -> Self:
+        if self.stored_size != "auto" and self.stored_size < self.size:
+            raise ValueError(
+                f"stored_size={self.stored_size} is smaller than size={self.size}: allowed is {self.size} to {MOST_SIDE}"
+            )
+        return self
 
     @field_validator("channels", mode="before")
     @classmethod

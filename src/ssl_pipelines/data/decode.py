@@ -1,32 +1,50 @@
 """The one decoder, for ingestion and for a served model: encoded bytes or an array in, a square uint8 image out.
 
-The centered square is cut and resized to `size`: bicubic, antialiased, large reductions first by whole factors (Pillow's
-reducing_gap=3). Large JPEGs are reduced to no less than twice `size` while they are decoded (draft mode). Alpha is composited on
-white, EXIF rotation applied, an animation gives its first frame. 16-bit gray is scaled by 255/65535. Color stored as one channel
-is luma (ITU-R 601), gray stored as three is repeated. Only pixel formats are read (image_files.FORMATS): nothing in a file is
-executed."""
+The image is cut and resized as `fitting` says: bicubic, antialiased. Large JPEGs are reduced to no less than twice the size while they
+are decoded (draft mode). Alpha is composited on white, EXIF rotation applied; of an animation or a stack the first frame or page is read.
+Gray of 16 bits is scaled by 255/white. Color stored as one channel is luma (ITU-R 601), gray stored as three is repeated. Only pixel
+formats are read (image_files.FORMATS): nothing in a file is executed."""
 
 from __future__ import annotations
 
 import warnings
-from io import BytesIO
-from pathlib import Path
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from ssl_pipelines.data.image_files import FORMATS
+from ssl_pipelines.data.config import Fit
+from ssl_pipelines.data.fitting import cut, filled
+from ssl_pipelines.data.headers import ALPHA_MODES, count_pages, has_alpha_band, is_deep, is_inverted, is_wide, opened, upright
+from ssl_pipelines.data.image_files import unidentified
+from ssl_pipelines.data.png import without_metadata
 
 # Pillow warns of odd metadata; what matters becomes a reason. For good: threads that decode cannot take turns with a filter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-Image.init()
-READABLE = [name for name in FORMATS if name in Image.OPEN]  # some builds of Pillow lack AVIF or JPEG 2000
 BYTES_PER_PIXEL = 8  # of the widest uncompressed format, 16-bit RGBA
 SLACK = 1 << 20  # bytes of header and metadata
+WHITE = 65535  # the largest value of 16 bits
 
 Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpec:
+    """How a source image becomes a stored one. What was decided for the whole data set is recorded with the store and its models."""
+
+    size: int  # side of the stored square, px
+    channels: int
+    max_pixels: int
+    fields: tuple[str, ...] = ()
+    fit: Fit = "square"
+    white: int = WHITE  # the value of a 16-bit gray pixel that becomes 255; more is 255 too
+    alpha: bool = True  # whether a band called alpha is transparency; else it is left out
+
+    @property
+    def image_bytes(self) -> int:
+        return self.size * self.size * self.channels
 
 
 class ImageInfo(TypedDict):
@@ -34,6 +52,8 @@ class ImageInfo(TypedDict):
     height: int
     mode: str  # Pillow's, or "array"
     channels: int
+    pages: NotRequired[int]  # of a stack or an animation
+    levels: NotRequired[int]  # different values in the fullest 8-bit channel made from a deeper source
 
 
 class Unusable(Exception):
@@ -44,15 +64,26 @@ class Unusable(Exception):
         self.reason, self.info = reason, info
 
 
-def decode(content: bytes | Pixels, size: int, channels: int, max_pixels: int) -> tuple[Pixels, ImageInfo]:
+def decode(content: bytes | Pixels, spec: DecodeSpec) -> tuple[Pixels, ImageInfo]:
     """(size, size, channels) uint8 and what the source was. content: an encoded image, or uint8 (H, W) or (H, W, C).
 
     Raises Unusable; an image of more than max_pixels is refused from its header."""
     if isinstance(content, np.ndarray):
-        return _from_array(content, size, channels, max_pixels)
-    if too_large := too_many_bytes(len(content), max_pixels):
+        return _from_array(content, spec)
+    if too_large := too_many_bytes(len(content), spec.max_pixels):
         raise Unusable(too_large)
-    return _from_bytes(content, size, channels, max_pixels)
+    try:
+        return _from_bytes(content, spec)
+    except Unusable:
+        bare = without_metadata(content)  # metadata behind the pixels is met while they are decoded
+        if bare is None:
+            raise
+    return _from_bytes(bare, spec)
+
+
+def limit_words(max_pixels: int) -> str:
+    """The key and value that refuse larger images."""
+    return f"dataset.max_megapixels={max_pixels / 1e6:g}"
 
 
 def too_many_bytes(count: int, max_pixels: int) -> str | None:
@@ -60,108 +91,77 @@ def too_many_bytes(count: int, max_pixels: int) -> str | None:
     if count == 0:
         return "empty file"
     limit = max_pixels * BYTES_PER_PIXEL + SLACK
-    return f"file of {count:,} bytes: an image of max_pixels={max_pixels:,} has at most {limit:,}" if count > limit else None
+    return f"file of {count:,} bytes: an image of {limit_words(max_pixels)} has at most {limit:,}" if count > limit else None
 
 
-def header_channels(content: bytes | Pixels | Path) -> int | None:
-    """1 for gray, 3 for color, an array's own C; None where the header cannot be read. Decodes nothing."""
-    if isinstance(content, np.ndarray):
-        return content.shape[2] if content.ndim == 3 else 1
-    try:
-        with Image.open(content if isinstance(content, Path) else BytesIO(content), formats=READABLE) as image:
-            return 1 if _is_gray(image) else 3
-    except MemoryError:
-        raise
-    except Exception:  # decode will say what is wrong with it
-        return None
-
-
-def _is_gray(image: Image.Image) -> bool:
-    if image.mode == "P":
-        palette = np.asarray(image.getpalette("RGB") or [0, 0, 1]).reshape(-1, 3)
-        return bool((palette == palette[:, :1]).all())
-    return image.mode in {"1", "L", "LA", "La", "I"} or image.mode.startswith("I;16")
-
-
-def _from_bytes(content: bytes, size: int, channels: int, max_pixels: int) -> tuple[Pixels, ImageInfo]:
+def _from_bytes(content: bytes, spec: DecodeSpec) -> tuple[Pixels, ImageInfo]:
     info: ImageInfo | None = None
+    size, channels = spec.size, spec.channels
     try:
-        with Image.open(BytesIO(content), formats=READABLE) as image:
+        with opened(content) as image:
             info = ImageInfo(width=image.width, height=image.height, mode=image.mode, channels=len(image.getbands()))
-            _refuse_large(info, max_pixels)
+            refuse_large(info, spec.max_pixels)
+            inverted, deep, alpha = is_inverted(image), is_deep(image), spec.alpha and has_alpha_band(image)
+            if (pages := count_pages(image)) > 1:
+                info["pages"] = pages
             image.draft(None, (2 * size, 2 * size))
             image.load()
-            square = _center_square(_upright(image))
-            flat = _flat(square, channels)
-            return np.array(_resized(flat, size), dtype=np.uint8).reshape(size, size, channels), info
+            flat = _flat(cut(upright(image), spec.fit), spec, inverted=inverted, alpha=alpha)
+            if deep:
+                info["levels"] = _levels(flat)
+            return np.array(filled(flat, size, spec.fit), dtype=np.uint8).reshape(size, size, channels), info
     except (Unusable, MemoryError) as error:
         if isinstance(error, Unusable):
             error.info = info
         raise
     except UnidentifiedImageError:
-        raise Unusable("not in an image format that is read") from None
-    except Image.DecompressionBombError:
-        raise Unusable(f"header promises more than max_pixels={max_pixels:,} pixels") from None
+        raise Unusable(unidentified(content)) from None
     except Exception as error:  # whatever a codec raises on foreign bytes is the file's fault
         raise Unusable(" ".join(f"cannot be decoded: {error}".split())[:200], info) from None
 
 
-def _refuse_large(info: ImageInfo, max_pixels: int) -> None:
+def refuse_large(info: ImageInfo, max_pixels: int) -> None:
+    """Raises Unusable where the image has more than max_pixels."""
     if info["width"] * info["height"] > max_pixels:
-        raise Unusable(f"{info['width']:,} x {info['height']:,} is more than max_pixels={max_pixels:,} pixels", info)
+        raise Unusable(f"{info['width']:,} x {info['height']:,} pixels are more than {limit_words(max_pixels)}", info)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1  # asked first: exif_transpose copies these too
-        return image if upright else ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF: the pixels are fine, and nobody can say which way is up
-        return image
-
-
-def _center_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    if image.size == (side, side):
-        return image
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def _flat(image: Image.Image, channels: int) -> Image.Image:
+def _flat(image: Image.Image, spec: DecodeSpec, *, inverted: bool, alpha: bool) -> Image.Image:
     """Mode L or RGB, 8 bits, no alpha."""
-    if channels not in (1, 3):
-        raise Unusable(f"image files give 1 or 3 channels, not {channels}")
+    if spec.channels not in (1, 3):
+        raise Unusable(f"image files give 1 or 3 channels, not {spec.channels}")
     if image.mode == "F":
         raise Unusable("floating point pixels, whose range is unknown")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    elif image.has_transparency_data:
+    if is_wide(image):
+        image = Image.fromarray(_eight_bits(np.asarray(image), spec.white, inverted))
+    elif alpha or (image.has_transparency_data and image.mode not in ALPHA_MODES):
         colors = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colors.size, "white"), colors).convert("RGB")
-    mode = "L" if channels == 1 else "RGB"
+    mode = "L" if spec.channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
-def _eight_bits(pixels: NDArray[np.integer]) -> Pixels:
+def _eight_bits(pixels: NDArray[np.integer], white: int, inverted: bool) -> Pixels:
     wide = pixels.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
+    if wide.min() < 0 or wide.max() > WHITE:
         raise Unusable("32-bit pixels outside 0 to 65535, whose range is unknown")
-    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+    wide = np.minimum(wide, white)
+    return (((white - wide if inverted else wide) * 255 + white // 2) // white).astype(np.uint8)
 
 
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+def _levels(image: Image.Image) -> int:
+    """Different values in the fullest channel."""
+    return int((np.asarray(image.histogram()).reshape(-1, 256) > 0).sum(1).max())
 
 
-def _from_array(pixels: Pixels, size: int, channels: int, max_pixels: int) -> tuple[Pixels, ImageInfo]:
+def _from_array(pixels: Pixels, spec: DecodeSpec) -> tuple[Pixels, ImageInfo]:
+    size, channels = spec.size, spec.channels
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or 0 in pixels.shape:
         raise Unusable(f"array of {pixels.dtype} {pixels.shape}: uint8 (H, W) or (H, W, C) is read")
     image = pixels[:, :, None] if pixels.ndim == 2 else pixels  # (H, W, C)
     height, width, found = image.shape
     info = ImageInfo(width=width, height=height, mode="array", channels=found)
-    _refuse_large(info, max_pixels)
+    refuse_large(info, spec.max_pixels)
     if channels != found and (found, channels) not in {(1, 3), (3, 1)}:
         raise Unusable(f"array of {found} channels, {channels} wanted", info)
     if image.shape == (size, size, channels):
@@ -172,5 +172,5 @@ def _from_array(pixels: Pixels, size: int, channels: int, max_pixels: int) -> tu
         bands = [Image.fromarray(np.ascontiguousarray(image))]
     else:
         bands = [Image.fromarray(np.ascontiguousarray(image[:, :, c])) for c in range(channels)]
-    squares = [np.asarray(_resized(_center_square(band), size)) for band in bands]
+    squares: list[NDArray[Any]] = [np.asarray(filled(cut(band, spec.fit), size, spec.fit)) for band in bands]
     return (squares[0] if len(squares) == 1 else np.stack(squares, axis=2)).reshape(size, size, channels).copy(), info

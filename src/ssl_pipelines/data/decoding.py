@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_pipelines.data.decode import Pixels, Unusable, decode
+from ssl_pipelines.data.decode import DecodeSpec, Pixels, Unusable, decode
 from ssl_pipelines.data.readers.base import Chunk, RawImage, Reader
 from ssl_pipelines.data.saliency import FIELDS
 
@@ -22,20 +22,6 @@ CHUNK_ROWS = 64  # small enough that workers end together
 ROUND_BYTES = 128 << 20  # of decoded pixels that may wait for the disk: workers wait for each other where a round ends
 CHUNKS_AHEAD = 4  # for each worker, at least
 THREADS_UP_TO = 4  # workers: they start at once and copy no pixels, but take turns for a sixth of the work
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeSpec:
-    """What every stored image looks like."""
-
-    size: int
-    channels: int
-    max_pixels: int
-    fields: tuple[str, ...] = ()
-
-    @property
-    def image_bytes(self) -> int:
-        return self.size * self.size * self.channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +67,7 @@ def _decode_image(raw: RawImage, spec: DecodeSpec) -> tuple[dict[str, Any], Pixe
     try:
         if isinstance(raw.content, Unusable):
             raise raw.content
-        pixels, info = decode(raw.content, spec.size, spec.channels, spec.max_pixels)
+        pixels, info = decode(raw.content, spec)
     except Unusable as refused:
         return row | {"status": "unusable", "reason": refused.reason, **(refused.info or {})}, None
     return row | {"sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), **info}, pixels

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ssl_pipelines.artifacts import InputError, write_json
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.data.decode import header_channels
-from ssl_pipelines.data.decoding import DecodeSpec, decoded_chunks
+from ssl_pipelines.data.decode import DecodeSpec
+from ssl_pipelines.data.decoding import decoded_chunks
+from ssl_pipelines.data.fitting import kept_sides
 from ssl_pipelines.data.manifest import (
     STORE_SCHEMA_VERSION,
     Columns,
@@ -28,14 +29,13 @@ from ssl_pipelines.data.manifest import (
     write_manifest,
 )
 from ssl_pipelines.data.packing import pack_images
+from ssl_pipelines.data.probing import decode_spec
 from ssl_pipelines.data.readers import open_reader
-from ssl_pipelines.data.readers.base import Origins, Reader
-from ssl_pipelines.data.seeding import generator
+from ssl_pipelines.data.readers.base import Origins
 from ssl_pipelines.data.split_names import some
 from ssl_pipelines.data.splits import SPLITS, assign_splits
 
 log = logging.getLogger("ssl_pipelines")
-HEADERS_PROBED = 1000
 
 
 def raw_digest(config: DatasetConfig) -> str:
@@ -51,7 +51,7 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
     reader = open_reader(config)
     for notice in reader.notices:
         log.warning(f"ingest: {notice}")
-    spec = DecodeSpec(config.size, _channels(reader, seed), config.max_pixels, config.fields)
+    spec = decode_spec(config, reader)
     _check_space(out, reader.total * (spec.image_bytes + len(spec.fields) * spec.size**2))
     columns, sums, fields = pack_images(out / "images.npy", decoded_chunks(reader, spec, workers), spec, reader.total_files)
     if not len(sums):
@@ -71,16 +71,20 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
         "name": config.name or reader.name,
         "reader": config.reader,
         "size": spec.size,
+        "view_size": config.size,
+        "fit": spec.fit,
+        "white": spec.white,
+        "alpha": spec.alpha,
         "channels": spec.channels,
         "classes": classes,
-        "sha256": content_digest(
-            manifest, spec.size, spec.channels, classes, {name: found["sha256"] for name, found in fields.items()}
-        ),
         "mean": mean,
         "std": std,
         "fields": fields,
+        **_of_sources(columns, training, spec),
     }
+    about["sha256"] = content_digest(manifest, about)
     write_json(out / "store.json", about)
+    _warn_of_stacks(columns)
     _summarize(about, columns, kept, reader.origins, time.perf_counter() - start)
 
 
@@ -93,25 +97,23 @@ def _nothing(columns: Columns) -> str:
     return f"none of {files:,} files is a usable image: {frequent_reasons(columns)}" if files else "no files found"
 
 
-def _channels(reader: Reader, seed: int) -> int:
-    """dataset.channels; auto: an array's own number, 1 where all sampled headers are gray, else 3."""
-    if reader.config.channels != "auto":
-        return reader.config.channels
-    found = set()
-    for content in reader.probe(generator(seed, "channels"), HEADERS_PROBED):
-        channels = header_channels(content)
-        if channels == 3:  # whatever the others say
-            return 3
-        if channels is not None:
-            found.add(channels)
-    return found.pop() if len(found) == 1 else 3
+def _of_sources(columns: Columns, training: NDArray[np.bool_], spec: DecodeSpec) -> dict[str, Any]:
+    """What the sources of the usable images were, for the log, validation and pretraining.   training: (usable,) which are trained on.
+
+    source_side: median px that the stored side shows. enlarged: mean factor by which training images smaller than the stored square were
+    enlarged, 1 for the others. deep: of those with more than 8 bits a channel, their number and the median of the gray levels left."""
+    ok = [i for i, status in enumerate(columns["status"]) if status == "ok"]
+    sides = np.array(kept_sides(((columns["width"][i], columns["height"][i]) for i in ok), spec.fit))
+    levels = [columns["levels"][i] for i in ok if columns["levels"][i] is not None]
+    facts = {"source_side": float(np.median(sides)), "enlarged": float(np.maximum(1, spec.size / sides[training]).mean())}
+    return facts | ({"deep": {"images": len(levels), "levels": float(np.median(levels))}} if levels else {})
 
 
 def _check_space(out: Path, needed: int) -> None:
     free = shutil.disk_usage(out.parent).free
     if needed > free:
         sizes = f"needs about {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
-        raise InputError(f"{out.parent}: the store {sizes}; free some or lower dataset.size")
+        raise InputError(f"{out.parent}: the store {sizes}; free some or lower dataset.stored_size")
 
 
 def _splits(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig, seed: int) -> NDArray[Any]:
@@ -151,3 +153,9 @@ def _warn_unlabeled(columns: Columns, kept: NDArray[Any]) -> None:
         log.warning(
             f"ingest: {count:,} images of the source's {split} split have no label: they are pretrained on as unlabeled images"
         )
+
+
+def _warn_of_stacks(columns: Columns) -> None:
+    several = [path for path, pages in zip(columns["path"], columns["pages"], strict=True) if pages]
+    if several:
+        log.warning(f"ingest: of {len(several):,} files with several pages or frames the first is read, such as {several[0]}")

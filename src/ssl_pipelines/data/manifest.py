@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.data.decode import WHITE
 from ssl_pipelines.data.readers.layout import class_order
 
 STORE_SCHEMA_VERSION = 1
@@ -38,6 +39,10 @@ SCHEMA = pa.schema(
 )
 Columns = dict[str, list[Any]]  # name -> one value a file
 DECODED = ("path", "split", "label", "sha256", "width", "height", "mode", "channels", "status", "reason")  # known file by file
+COUNTED = ("pages", "levels")  # the same, summed up in store.json and the log alone
+
+
+PLAIN = {"fit": "square", "white": WHITE, "alpha": True}  # what decoding does untold
 
 
 def label_indices(labels: Sequence[Any], paths: Sequence[str], classes: list[str] | None) -> tuple[NDArray[np.int64], list[str]]:
@@ -77,12 +82,16 @@ def write_manifest(frame: pd.DataFrame, path: Path) -> None:
     pq.write_table(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), path)
 
 
-def content_digest(
-    frame: pd.DataFrame, size: int, channels: int, classes: list[str], fields: Mapping[str, str] | None = None
-) -> str:
-    """sha256 over the usable content: shape, classes and the digests of the fields beside the images, then id, pixels' sha256, split
-    and label of every usable image."""
-    about = {"size": size, "channels": channels, "classes": classes} | ({"fields": dict(fields)} if fields else {})
+def content_digest(frame: pd.DataFrame, store: Mapping[str, Any]) -> str:
+    """sha256 over the usable content: shape, classes, the digests of the fields beside the images and what decoding was told, then id,
+    pixels' sha256, split and label of every usable image.   store: the content of store.json.
+
+    What is as it is by default has no part in it: images stored at the size of their views, in squares, are the same data as ever."""
+    about = {name: store[name] for name in ("size", "channels", "classes")}
+    if store.get("fields"):
+        about["fields"] = {name: facts["sha256"] for name, facts in store["fields"].items()}
+    told = {"view_size": store["size"], **PLAIN}
+    about |= {name: store[name] for name, plain in told.items() if store.get(name, plain) != plain}
     found = hashlib.sha256(json.dumps(about).encode())
     usable = frame[frame["status"] == "ok"]
     labels = usable["label"].fillna(-1)

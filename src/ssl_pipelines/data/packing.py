@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ssl_pipelines.data.decode import Pixels
-from ssl_pipelines.data.decoding import DecodedChunk, DecodeSpec
-from ssl_pipelines.data.manifest import DECODED, Columns
+from ssl_pipelines.data.decode import DecodeSpec, Pixels
+from ssl_pipelines.data.decoding import DecodedChunk
+from ssl_pipelines.data.manifest import COUNTED, DECODED, Columns
 
 NPY_HEADER = 128  # bytes: magic, version, length, and the dict padded with spaces
 
@@ -27,7 +27,7 @@ def pack_images(
 ) -> tuple[Columns, NDArray[np.int64], dict[str, FieldFacts]]:
     """Writes images.npy, and fields/<name>.npy beside it; the headers come last, when the number of usable images is known. Returns
     what is known of all files, the sums (usable, 2, C), and what is known of every field."""
-    columns: Columns = {name: [] for name in DECODED}
+    columns: Columns = {name: [] for name in (*DECODED, *COUNTED)}
     sums = [np.empty((0, 2, spec.channels), np.int64)]
     with ExitStack() as stack:
         file, advance = stack.enter_context(path.open("wb")), stack.enter_context(_progress(total))

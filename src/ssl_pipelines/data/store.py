@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
-from ssl_pipelines.data.manifest import STORE_SCHEMA_VERSION
+from ssl_pipelines.data.manifest import PLAIN, STORE_SCHEMA_VERSION
 from ssl_pipelines.data.splits import SPLITS
 
 Ids = NDArray[np.int64]
+HELD_BYTES = 320 << 20  # 2,048 images of 224 px
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,20 @@ class Store:
         self.reader: str = about["reader"]
         self.classes: list[str] = list(about["classes"])
         self.size: int = about["size"]
+        self.about = dict(about)
+        self.view_size: int = about.get(
+            "view_size", self.size
+        )  # px of the views that a method draws where it has no size of its own
         self.channels: int = about["channels"]
         self.sha256: str = about["sha256"]
         self.mean: list[float] = list(about["mean"])  # (C,) in [0, 1], of train and unlabeled images
         self.std: list[float] = list(about["std"])
         self.fields: dict[str, dict[str, Any]] = dict(about.get("fields", {}))  # beside the images: name -> what is known of it
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How the images were made what they are, beside size and channels: fit, white, alpha."""
+        return {name: self.about.get(name, plain) for name, plain in PLAIN.items()}
 
     @classmethod
     def open(cls, folder: Path | str) -> Store:
@@ -117,6 +127,10 @@ class Store:
     def labels(self, ids: Ids) -> Ids:
         """(B,) indices into classes, -1 for none."""
         return self._labels[np.asarray(ids)]
+
+    def within_memory(self, count: int) -> int:
+        """`count`, or as many images as may be held at once by a method that turns all their pixels into larger numbers."""
+        return max(1, min(count, HELD_BYTES // (self.size * self.size * self.channels)))
 
     def gather(self, ids: Ids) -> Sample:
         """The images with these ids and what is stored beside them, in their order; any may come twice. Raises IndexError for an id

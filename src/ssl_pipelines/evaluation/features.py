@@ -104,7 +104,8 @@ def area_pixels(images: Tensor) -> Tensor:
 def prepare(method: Method, store: Store, seed: int) -> None:
     """What a fresh method learns of the images before its first step (a palette), as in pretraining."""
     if type(method).prepare is not Method.prepare:
-        images = torch.from_numpy(store.gather(_drawn(store, seed)).fields["image"])
+        drawn = _drawn(store, seed)
+        images = torch.from_numpy(store.gather(drawn[:: -(-len(drawn) // store.within_memory(len(drawn)))]).fields["image"])
         method.prepare(_repeated(images, method.in_channels))
 
 

@@ -78,7 +78,7 @@ def shown(store: Store, model: Path) -> str:
     """How the store's images reach the encoder, as a clause of the protocol; empty where they are as it takes them."""
     about = read_description(model)
     size, channels = int(about["image_size"]), int(about["data"]["channels"])
-    parts = [f"resized from {store.size} to {size} px"] if store.size != size else []
+    parts = [f"resized from {store.view_size} to {size} px"] if store.view_size != size else []
     parts += [f"gray repeated in {channels} channels"] if store.channels != channels else []
     return f"; images {', '.join(parts)}" if parts else ""
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.data.decode import Pixels, Unusable
-from ssl_pipelines.data.decoding import DecodeSpec, decode_chunk
+from ssl_pipelines.data.decode import DecodeSpec, Pixels, Unusable
+from ssl_pipelines.data.decoding import decode_chunk
+from ssl_pipelines.data.manifest import PLAIN
 from ssl_pipelines.data.readers.base import RawImage
 from ssl_pipelines.training.model import load_method, read_description
 from ssl_pipelines.views.plain import plain_view
@@ -44,7 +45,8 @@ class ImageEncoder:
     ):
         """Raises InputError where `folder` is no model, or has no such stage (named `key` in the message)."""
         data = read_description(folder)["data"]
-        self.spec = DecodeSpec(data["size"], data["channels"], max_pixels)
+        told = {name: data.get(name, plain) for name, plain in PLAIN.items()}
+        self.spec = DecodeSpec(data.get("stored_size", data["size"]), data["channels"], max_pixels, **told)
         self.method, self.device, self.stage = load_method(folder).to(device), torch.device(device), stage
         blank = np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.uint8)
         if stage is not None:

@@ -44,7 +44,7 @@ class Images(ImageFolder):
     """Every image file below a folder. Files that were never meant as images are counted in `left_out`."""
 
     def __init__(self, root: Path, max_pixels: int):
-        super().__init__(DatasetConfig(reader="image_folder", root=str(root), max_pixels=max_pixels))
+        super().__init__(DatasetConfig(reader="image_folder", root=str(root), max_megapixels=max_pixels / 1e6))
 
     @cached_property
     def _kept(self) -> list[Entry]:
@@ -94,7 +94,7 @@ class Tables(Parquet):
     left_out: ClassVar[Counter[str]] = Counter()  # files of other kinds beside them are no business of this reader
 
     def __init__(self, root: Path, max_pixels: int):
-        super().__init__(DatasetConfig(reader="parquet", root=str(root), max_pixels=max_pixels))
+        super().__init__(DatasetConfig(reader="parquet", root=str(root), max_megapixels=max_pixels / 1e6))
 
     @cached_property
     def _sorted(self) -> tuple[list[Shard], list[str]]:

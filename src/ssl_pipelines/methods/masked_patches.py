@@ -16,7 +16,7 @@ from ssl_pipelines.networks.config import BackboneConfig
 from ssl_pipelines.networks.decoder import TokenDecoder
 from ssl_pipelines.networks.encoder import Encoder
 from ssl_pipelines.networks.patches import patchify, unpatchify
-from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, bicubic, one_view
 
 # For small images and short runs: small batches, and a higher learning rate than the papers'.
 RECIPE = Recipe(
@@ -29,7 +29,7 @@ RECIPE = Recipe(
 class VisiblePatchesConfig(MethodConfig):
     """Of a method that encodes the visible patches alone, and decodes the whole grid."""
 
-    views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
+    views: ViewPlan = bicubic(one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5)))
     mask_fraction: float = Field(default=0.75, gt=0, lt=1)
     decoder_dim: int = Field(default=128, ge=8, le=4096, multiple_of=8)
     decoder_depth: int = Field(default=2, ge=1, le=24)

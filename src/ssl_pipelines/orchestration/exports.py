@@ -120,7 +120,7 @@ def _write_card(path: Path, known: Known, made: Exported, config: ExportConfig) 
         known.rows,
         method=about["parameters"]["method"],
         paper=entry.paper,
-        data={"sha256": "unknown", **about["data"]},
+        data={"sha256": "unknown", "fit": "square", **about["data"]},
         channels=about["data"]["channels"],
         size=about["image_size"],
         dim=made.dim,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-from ssl_pipelines.data.image_files import NEVER_AN_IMAGE
+from ssl_pipelines.data.image_files import NEVER_AN_IMAGE, UNREAD
 from ssl_pipelines.data.splits import SPLITS
 from ssl_pipelines.orchestration.expectations import Check
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
@@ -62,20 +62,30 @@ def _row_checks(manifest: pd.DataFrame, usable: pd.DataFrame, config: ValidateCo
     sound = known & (manifest.reason.notna() | (manifest.status == "ok"))
     rows = manifest.assign(sound=sound.astype(bool), usable=(manifest.status == "ok").astype(float))
     reasons = ", ".join(f"{count} {reason}" for reason, count in rows.reason[rows.usable == 0].value_counts().head(4).items())
-    stray = rows.reason.fillna("").str.startswith(NEVER_AN_IMAGE)
+    given = rows.reason.fillna("").str
+    unread, stray = given.startswith(UNREAD), given.startswith(NEVER_AN_IMAGE)
+    pictures = pd.DataFrame({"unread": unread[~stray].astype(float)})
+    formats = ", ".join(
+        f"{kind} ({count:,})" for kind, count in rows.reason[unread].str.removeprefix(f"{UNREAD}: ").value_counts().head(4).items()
+    )
+    left_out = "the share of images in formats that are not read is {}"
     share, missing = (
         "the usable share of the image files is {}",
         f"{len(rows) - len(usable)} of {len(rows)} source files are not: {reasons}",
     )
     says, odd = "{} rows have an unknown split or status, or are unusable without a reason", _some(rows.path[~rows.sound])
     repeated = _some(rows.path[rows.id.duplicated(keep=False)])
-    return {"manifest": rows, "usable": usable, "meant": rows[~stray]}, [
+    return {"manifest": rows, "usable": usable, "meant": rows[~stray & ~unread], "pictures": pictures}, [
         Check("columns", "values", config.columns, "manifest", "true", "sound", says, odd),
         Check("unique_ids", "id", config.unique_ids, "manifest", "unique", "id", "{} rows share their id with another", repeated),
         Check("images", "usable rows", config.images, "usable", "rows", "", "{} images are usable", missing),
         Check("decodable_share", "image files", config.decodable_share, "meant", "mean", "usable", share, missing),
         Check("decodable_target", "image files", config.decodable_target, "meant", "mean", "usable", share, missing),
-    ]
+        Check(
+            "unread_formats", "image files", config.unread_formats, "pictures", "mean", "unread", left_out,
+            f"{formats}; convert them to PNG or JPEG",
+        ),
+    ]  # fmt: skip
 
 
 def _image_checks(usable: pd.DataFrame, store: Mapping[str, Any], config: ValidateConfig) -> tuple[Frames, list[Check]]:
@@ -99,7 +109,9 @@ def _image_checks(usable: pd.DataFrame, store: Mapping[str, Any], config: Valida
         "leakage",
     )
     leaks, flats = "{} image contents are in more than one split", "the share of images of one single value is {}"
-    return {"images": images, "contents": contents, "channels": channels}, [
+    deep_frames, deep_checks = _deep_checks(store, config)
+    return {"images": images, "contents": contents, "channels": channels} | deep_frames, [
+        *deep_checks,
         Check("source_side", "shorter side", config.source_side, "images", "min", "side", side, small),
         Check("duplicate_share", "pixels", config.duplicate_share, "images", "mean", "copy", copy, copies),
         Check(leak, "train, validation, test", config.leakage, "contents", "sum", "leaked", leaks, leaked),
@@ -107,6 +119,16 @@ def _image_checks(usable: pd.DataFrame, store: Mapping[str, Any], config: Valida
         Check("pixel_std", "channels", config.pixel_std, "channels", "values", "std", outside + "deviation outside the band", stds),
         Check("constant_share", "pixels", config.constant_share, "images", "mean", "constant", flats, flat),
     ]
+
+
+def _deep_checks(store: Mapping[str, Any], config: ValidateConfig) -> tuple[Frames, list[Check]]:
+    """Of images with more than 8 bits a channel, where there are any: what is left of them in 8."""
+    if "deep" not in store:
+        return {}, []
+    deep, says = store["deep"], "{} gray levels are left in the median of the images with more than 8 bits a channel"
+    detail = f"{deep['images']:,} images; white is {store['white']:,}: dataset.white=<the value of white pixels, such as 4095 for 12 bits>"
+    frame = pd.DataFrame({"levels": [float(deep["levels"])]})
+    return {"deep": frame}, [Check("gray_levels", "pixels", config.gray_levels, "deep", "min", "levels", says, detail)]
 
 
 def _label_checks(usable: pd.DataFrame, classes: Sequence[str], config: ValidateConfig) -> tuple[Frames, list[Check]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pandas as pd
 from ssl_pipelines.artifacts import InputError, new_folder
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import digest
-from ssl_pipelines.data.decode import Pixels, Unusable, decode
+from ssl_pipelines.data.decode import DecodeSpec, Pixels, Unusable, decode
+from ssl_pipelines.data.fitting import kept_sides
 from ssl_pipelines.inference.config import SearchConfig
 from ssl_pipelines.inference.embed import embedded
 from ssl_pipelines.inference.embeddings import Embeddings
@@ -131,13 +133,13 @@ def _page(
     encoder: ImageEncoder,
     parameters: Parameters,
 ) -> None:
-    searched, limit = _pictures_of(index, config, parameters), encoder.spec.max_pixels
+    searched, spec = _pictures_of(index, config, parameters), encoder.spec
     sections = [
         Section(
             query.path,
-            _picture(asked, row, query.path, limit),
+            _picture(asked, row, query.path, spec),
             query.error,
-            [Hit(one.path, one.similarity, one.same, _picture(searched, one.row, one.path, limit)) for one in neighbors],
+            [Hit(one.path, one.similarity, one.same, _picture(searched, one.row, one.path, spec)) for one in neighbors],
         )
         for row, (query, neighbors) in enumerate(zip(queries, found))
     ]
@@ -162,14 +164,15 @@ def _pictures_of(index: Embeddings, config: SearchConfig, parameters: Parameters
         return None
 
 
-def _picture(source: Images | Tables | None, row: int, path: str, max_pixels: int) -> Pixels | None:
-    """(side, side, 3), the centered square at its own size or SIDE pixels; None where it cannot be had any more."""
+def _picture(source: Images | Tables | None, row: int, path: str, spec: DecodeSpec) -> Pixels | None:
+    """(side, side, 3), what the encoder is shown at its own size or SIDE pixels; None where it cannot be had any more."""
     content = None if source is None else source.image(row, path)
     if content is None:
         return None
     try:
-        pixels, info = decode(content, SIDE, 3, max_pixels)
-        side = min(info["width"], info["height"])
-        return pixels if side >= SIDE else decode(content, side, 3, max_pixels)[0]
+        shown = replace(spec, size=SIDE, channels=3)
+        pixels, info = decode(content, shown)
+        [side] = kept_sides([(info["width"], info["height"])], spec.fit)
+        return pixels if side >= SIDE else decode(content, replace(shown, size=side))[0]
     except Unusable:
         return None

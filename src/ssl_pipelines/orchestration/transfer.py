@@ -180,7 +180,7 @@ def _check_channels(models: Mapping[str, Path], stores: Mapping[str, Store]) -> 
 def _facts(name: str, store: Store) -> dict[str, Any]:
     """Of one data set, for the page: what it is and how many of its images have labels."""
     counts = {split: int((store.labels(store.ids(split)) >= 0).sum()) for split in ("train", "validation", "test")}
-    known = {"name": name, "source": store.name, "reader": store.reader, "size": store.size, "channels": store.channels}
+    known = {"name": name, "source": store.name, "reader": store.reader, "size": store.view_size, "channels": store.channels}
     return known | {"classes": len(store.classes), "labeled": counts, "sha256": store.sha256}
 
 

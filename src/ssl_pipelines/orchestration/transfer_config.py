@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator
 
-from ssl_pipelines.artifacts import Config
+from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import KnnConfig, LinearConfig
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
@@ -55,6 +55,12 @@ class TransferConfig(Config):
 
     def sized(self, size: int) -> Self:
         """Data sets without a size of their own are stored like the images that the encoder learned from."""
+        for name, one in self.datasets.items():
+            if "size" not in one.model_fields_set and one.stored_size != "auto" and one.stored_size < size:
+                raise InputError(
+                    f"transfer_eval.datasets.{name}.stored_size={one.stored_size} is smaller than dataset.size={size}, "
+                    "which holds where no size is given"
+                )
         full = {
             name: one if "size" in one.model_fields_set else one.model_copy(update={"size": size})
             for name, one in self.datasets.items()

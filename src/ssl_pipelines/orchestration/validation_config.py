@@ -61,6 +61,10 @@ class ValidateConfig(Config):
     images: CountAtLeast = CountAtLeast(min=32, severity="warning")  # usable images, all splits together
     decodable_share: ShareAtLeast = ShareAtLeast(min=0.9)  # of the files that are meant as images: below it the run stops
     decodable_target: ShareAtLeast = ShareAtLeast(min=0.99, severity="warning")  # ... and below it there is a warning
+    unread_formats: ShareAtMost = ShareAtMost(max=0.0, severity="warning")
+    """Share of images in formats that are not decoded, such as HEIC, raw photographs and DICOM. Raise it where they may be left out."""
+    gray_levels: CountAtLeast = CountAtLeast(min=64, severity="warning")
+    """Gray levels left in the median of the images that had more than 8 bits a channel. Lower it for masks and drawings of few values."""
     source_side: CountAtLeast = CountAtLeast(min=8, severity="warning")  # shorter side of the smallest source image, pixels
     label_set: Rule = Rule()  # every label is an index into the classes
     class_spelling: CountAtMost = CountAtMost(max=0, severity="warning")

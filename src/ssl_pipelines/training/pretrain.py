@@ -19,6 +19,7 @@ from ssl_pipelines.distributed import world_size
 from ssl_pipelines.methods.base import Method
 from ssl_pipelines.training.checkpoints import load_weights, newest_checkpoint, save_checkpoint
 from ssl_pipelines.training.config import RunConfig
+from ssl_pipelines.training.crops import say_enlargement
 from ssl_pipelines.training.events import Events, history
 from ssl_pipelines.training.feed import Feed
 from ssl_pipelines.training.interrupt import Interrupt
@@ -33,7 +34,7 @@ from ssl_pipelines.training.upstream import NOTE, check_same, facts, load_upstre
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
-PREPARE_IMAGES = 2048  # that a method sees before its first step
+PREPARE_IMAGES = 2048  # that a method sees before its first step, at most
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU's allocator and of MPS
 
 
@@ -73,6 +74,7 @@ def pretrain(config: RunConfig, runtime: RuntimeConfig, store_folder: Path, work
     events = Events(work / "events.jsonl", start) if is_first() else None
     try:
         if is_first() and start < total:
+            say_enlargement(plan, store)
             announce(loop, start, total, device)
         watch = Watch(store, config.seed, device, _steps_between_looks(runtime, total) * batch_size)
         _train(loop, watch, runtime, events, work, Pace(batch_size, start, before), total)
@@ -177,7 +179,8 @@ def _save(loop: Loop, work: Path, step: int, pace: Pace) -> None:
 def _prepare(method: Method, config: RunConfig, store: Store, feed: Feed) -> None:
     if config.pretrain.init_from:
         init_from(method, config.pretrain.init_from)
-    rows = torch.randperm(len(feed.ids), generator=generator(config.seed, "prepare"))[:PREPARE_IMAGES].sort().values.numpy()
+    most = store.within_memory(PREPARE_IMAGES)
+    rows = torch.randperm(len(feed.ids), generator=generator(config.seed, "prepare"))[:most].sort().values.numpy()
     with torch.no_grad():
         method.prepare(torch.from_numpy(store.gather(feed.ids[rows]).fields["image"]))
 
@@ -222,7 +225,9 @@ def data_facts(store: Store) -> dict[str, Any]:
         "name": store.name,
         "sha256": store.sha256,
         "channels": store.channels,
-        "size": store.size,
+        "size": store.view_size,
+        "stored_size": store.size,
+        **store.decoding,
         "mean": [float(x) for x in store.mean],
         "std": [float(x) for x in store.std],
         "num_samples": len(store.pretraining_ids()),

@@ -33,8 +33,9 @@ def make_views(
     for name, group in plan.groups.items():
         assert group.size is not None, "resolve the plan first"
         origin = group.same_as or name
-        recipe, random = plan.groups[origin].recipe, generator(seed, f"views/{origin}", step)
-        of = {"size": plan.groups[origin].size or 0, "channels": source.shape[1]}
+        side, random = plan.groups[origin].size or 0, generator(seed, f"views/{origin}", step)
+        recipe = in_source_pixels(plan.groups[origin].recipe, height, side)
+        of = {"size": side, "channels": source.shape[1]}
         drawn = [draw(recipe, batch_size, height, width, random, **of).rows(rows, images.device) for _ in range(group.count)]
         if plan.groups[origin].shared_flip:
             drawn = [replace(one, flip=drawn[0].flip) for one in drawn]
@@ -42,24 +43,37 @@ def make_views(
             recipe = recipe.model_copy(update={"blur": 0.0, "noise": 0.0, "erase": 0.0})
         seen = [source] * group.count if scene is None else scene.images[origin]
         views[name] = torch.stack(  # (V, B, C, size, size)
-            [render(image, one, recipe, group.size) for image, one in zip(seen, drawn, strict=True)]
+            [
+                render(image, one, recipe, group.size, cubic=plan.is_cubic(group.size))
+                for image, one in zip(seen, drawn, strict=True)
+            ]
         )
         targets[f"{name}_box"] = torch.stack([torch.cat([one.box, one.flip.float().unsqueeze(1)], dim=1) for one in drawn])
     return Batch(views, targets, ids)
 
 
-def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int) -> Tensor:
-    """(B, C, H, W) in [0, 1], float32 or bfloat16, and the numbers drawn for it -> (B, C, size, size) in [0, 1] of that type."""
+def in_source_pixels(recipe: ViewRecipe, source: int, size: int) -> ViewRecipe:
+    """The recipe for a source of `source` px whose view has `size`: padding is px of the view, and boxes are drawn in the source."""
+    if recipe.crop != "padded" or source == size:
+        return recipe
+    return recipe.model_copy(update={"padding": round(recipe.padding * source / size)})
+
+
+def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int, *, cubic: bool = False) -> Tensor:
+    """(B, C, H, W) in [0, 1], float32 or bfloat16, and the numbers drawn for it -> (B, C, size, size) in [0, 1] of that type.
+
+    `cubic`: crops are resized bicubically, else bilinearly; both antialiased where they are shrunk."""
     beyond = recipe.crop == "padded"
     if recipe.crop == "none" and source.shape[2:] == (size, size):
         x = torch.where(drawn.flip.view(-1, 1, 1, 1), source.flip(3), source) if recipe.flip else source
-    elif size >= max(source.shape[2:]):  # no crop is shrunk
+    elif size >= max(source.shape[2:]) and not cubic:  # no crop is shrunk
         x = sample(source, drawn.box, drawn.flip, size, beyond=beyond)
     else:
         top, left, height, width = drawn.box.unbind(1)
-        down = resize_matrix(top, height, source.shape[2], size, beyond=beyond)
-        across = resize_matrix(left, width, source.shape[3], size, drawn.flip, beyond=beyond)
+        down = resize_matrix(top, height, source.shape[2], size, beyond=beyond, cubic=cubic)
+        across = resize_matrix(left, width, source.shape[3], size, drawn.flip, beyond=beyond, cubic=cubic)
         x = separable(source, down, across)
+        x = x.clamp(0, 1) if cubic else x  # negative weights overshoot
     if recipe.rotation:
         x = rotate(x, drawn.angle)
     if recipe.jitter or recipe.grayscale:

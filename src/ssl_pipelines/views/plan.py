@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ssl_pipelines.artifacts import Config
 
 Probability = Field(default=0.0, ge=0, le=1)
+LARGE = 64  # px; larger views are resized as the papers do at 224
 
 
 class ViewRecipe(Config):
@@ -85,11 +86,18 @@ class Backgrounds(Config):
 
 
 class ViewPlan(Config):
-    """All views of a step. `size` in px is the method's input size; None: the store's."""
+    """All views of a step. `size` in px is the method's input size; None: dataset.size."""
 
     size: int | None = Field(default=None, ge=4, le=1024)
     groups: dict[str, ViewGroup]
     backgrounds: Backgrounds = Backgrounds()
+    interpolation: Literal["bilinear", "bicubic", "bicubic_large"] = "bilinear"
+    """How crops are resized: `bicubic` is sharper and costs more on a CPU, `bicubic_large` takes it for views of more than 64 px alone,
+    as papers have it at 224. Change it to compare with an implementation that resizes otherwise."""
+
+    def is_cubic(self, size: int) -> bool:
+        """Whether views of `size` px are resized bicubically."""
+        return self.interpolation == "bicubic" or (self.interpolation == "bicubic_large" and size > LARGE)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -152,6 +160,11 @@ def view_pair(first: ViewRecipe, second: ViewRecipe) -> ViewPlan:
 # Grill et al. 2020, arXiv:2006.07733, appendix B: less saturation, and one view in five solarized in the second. No blur at 32 px.
 BYOL_FIRST = ViewRecipe(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2)
 BYOL_SECOND = BYOL_FIRST.model_copy(update={"solarize": 0.2})
+
+
+def bicubic(plan: ViewPlan) -> ViewPlan:
+    """The plan of a paper that resizes crops bicubically: at its sizes, not at those of small images."""
+    return plan.model_copy(update={"interpolation": "bicubic_large"})
 
 
 def multi_crop(

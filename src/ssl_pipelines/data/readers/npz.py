@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import MAX_CHANNELS, DatasetConfig
+from ssl_pipelines.data.image_files import pointer_words
 from ssl_pipelines.data.readers.base import ArrayChunk, Label, Origins, Pixels, RawFile, Reader, existing_root, raw_file
 from ssl_pipelines.data.readers.columns import label_problem
 from ssl_pipelines.data.readers.npz_arrays import Header, Part, find_labels, find_parts, label_notices, split_arrays
@@ -61,7 +62,7 @@ class Npz(Reader):
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
                 return {name.removesuffix(".npy"): self._header_of(archive, name) for name in names}
         except zipfile.BadZipFile:
-            raise InputError(f"{self.file} is not an .npz file") from None
+            raise InputError(f"{self.file} is not an .npz file{pointer_words(self.file)}") from None
 
     def _header_of(self, archive: zipfile.ZipFile, name: str) -> Header:
         try:
@@ -195,8 +196,7 @@ class Npz(Reader):
 
     def probe(self, draw: np.random.Generator, limit: int) -> Iterator[Pixels]:
         for part in self._parts:
-            shape = self._headers[part.images].shape
-            yield np.zeros((1, 1, shape[3] if len(shape) == 4 else 1), np.uint8)
+            yield np.broadcast_to(np.uint8(0), self._headers[part.images].shape[1:])  # the header tells their shape
 
     def raw_files(self) -> Iterable[RawFile]:
         return [raw_file(self.file.parent, self.file)]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.decode import Unusable, too_many_bytes
+from ssl_pipelines.data.image_files import pointer_words
 from ssl_pipelines.data.readers.base import Label, RawImage
 from ssl_pipelines.data.readers.parquet_columns import class_names, image_column, label_column, names_files
 
@@ -81,7 +82,7 @@ def open_shard(file: Path, root: Path, max_pixels: int, wanted_label: str | None
             image = image_column(file, schema)
             by_path = names_files(schema, meta, image)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{file} is not a readable Parquet file ({error})") from None
+        raise InputError(f"{file} is not a readable Parquet file ({error}){pointer_words(file)}") from None
     groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
     label, unsure = label_column(file, schema, wanted_label)
     classes = class_names(file, schema, label) if label else None

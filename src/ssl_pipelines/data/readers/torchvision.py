@@ -7,6 +7,7 @@ worker."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
 
 IDX_CLASSES = ("FashionMNIST", "KMNIST", "MNIST")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+DECODED_TO_PROBE = 32  # images of each split whose files are decoded to learn their sizes
 ABSENT = (RuntimeError, OSError, ImportError)  # how torchvision says that files, the network or a package are not there
 
 
@@ -118,8 +120,11 @@ class Torchvision(Reader):
         if self._idx:
             yield self._idx["train"][0][0]
             return
-        for source in self._sets.values():  # torchvision gives all images of a dataset in one mode
-            yield np.asarray(source[0][0])
+        for source in self._sets.values():
+            # Images in memory are all of one shape.
+            for i in [0] if _in_memory(source) else draw.permutation(len(source))[: min(limit, DECODED_TO_PROBE)]:
+                with suppress(Exception):  # a file that cannot be decoded tells nothing here and becomes a row with its reason
+                    yield _pixels(source[int(i)][0])
 
     def raw_files(self) -> Iterable[RawFile]:
         """The name alone: torchvision checks what it downloads against fixed sums, and the files may not be there yet."""
@@ -144,8 +149,7 @@ class LazyChunk:
             except Exception as error:  # the loader decodes: whatever it raises is that file's fault
                 yield RawImage(f"{self.prefix}#{i}", self.split, None, Unusable(f"cannot be decoded: {error}"))
                 continue
-            pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-            yield RawImage(f"{self.prefix}#{i}", self.split, _label(label), pixels)
+            yield RawImage(f"{self.prefix}#{i}", self.split, _label(label), _pixels(image))
 
 
 def _open(dataset: str, root: str, split: str | None) -> Any:
@@ -162,6 +166,11 @@ def _fetch(dataset: str, root: Path) -> None:
 
     for arguments in TORCHVISION[dataset].values():
         getattr(datasets, dataset)(str(root), download=True, **arguments)
+
+
+def _pixels(image: Any) -> Pixels:
+    """(H, W) or (H, W, 3) of the image that torchvision has decoded."""
+    return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
 def _in_memory(source: Any) -> bool:

@@ -16,13 +16,13 @@ from ssl_pipelines.methods.config import OptimizerConfig, Recipe
 from ssl_pipelines.methods.pair_loss import PairConfig, PairCriterion
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, two_views
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, bicubic, two_views
 
 
 class SimCLR(Method):
     class Config(PairConfig):
         name: Literal["simclr"] = "simclr"
-        views: ViewPlan = two_views(SIMCLR_SMALL)
+        views: ViewPlan = bicubic(two_views(SIMCLR_SMALL))
         projection_dim: int = Field(default=128, ge=2, le=8192)
 
     config: Config

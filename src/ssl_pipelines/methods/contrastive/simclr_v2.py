@@ -21,7 +21,7 @@ from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, two_views
+from ssl_pipelines.views.plan import SIMCLR_SMALL, ViewPlan, bicubic, two_views
 
 FIRST_LAYER = 3  # modules of the projector: linear, batch norm, ReLU
 
@@ -29,7 +29,7 @@ FIRST_LAYER = 3  # modules of the projector: linear, batch norm, ReLU
 class SimCLRv2(Method):
     class Config(MethodConfig):
         name: Literal["simclr_v2"] = "simclr_v2"
-        views: ViewPlan = two_views(SIMCLR_SMALL)
+        views: ViewPlan = bicubic(two_views(SIMCLR_SMALL))
         temperature: float = Field(default=0.5, gt=0, le=10)
         projection_dim: int = Field(default=128, ge=2, le=8192)
 

@@ -23,13 +23,13 @@ from ssl_pipelines.losses.distillation import distillation
 from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
+from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, bicubic, one_view
 
 
 class SimCLRv2Distill(Method):
     class Config(MethodConfig):
         name: Literal["simclr_v2_distill"] = "simclr_v2_distill"
-        views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0)))
+        views: ViewPlan = bicubic(one_view(ViewRecipe(scale=(0.2, 1.0))))
         temperature: float = Field(default=1.0, gt=0, le=100)
         num_classes: int | None = Field(default=None, ge=2, le=1_000_000)  # null: the teacher's
 

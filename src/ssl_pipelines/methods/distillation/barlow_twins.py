@@ -15,13 +15,13 @@ from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, view_pair
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, bicubic, view_pair
 
 
 class BarlowTwins(Method):
     class Config(MethodConfig):
         name: Literal["barlow_twins"] = "barlow_twins"
-        views: ViewPlan = view_pair(BYOL_FIRST, BYOL_SECOND)
+        views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
         projection_dim: int = Field(default=1024, ge=2, le=16384)
         off_diagonal_weight: float = Field(default=0.0051, gt=0, le=10)  # lambda
 

@@ -20,13 +20,13 @@ from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, view_pair
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, bicubic, view_pair
 
 
 class BYOL(Method):
     class Config(MethodConfig):
         name: Literal["byol"] = "byol"
-        views: ViewPlan = view_pair(BYOL_FIRST, BYOL_SECOND)
+        views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
         momentum: float = Field(default=0.97, ge=0, le=1)  # at the start; 1 at the end
         hidden_dim: int = Field(default=1024, ge=2, le=8192)
         projection_dim: int = Field(default=256, ge=2, le=8192)

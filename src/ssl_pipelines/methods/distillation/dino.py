@@ -30,7 +30,7 @@ from ssl_pipelines.networks.dino_head import DINOHead
 from ssl_pipelines.networks.momentum import cosine_momentum, follow, frozen_copy
 from ssl_pipelines.networks.vit import ViT
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, bicubic
 
 LARGE = {"scale": (0.4, 1.0)}
 
@@ -38,8 +38,8 @@ LARGE = {"scale": (0.4, 1.0)}
 class DINO(Method):
     class Config(MultiCropConfig):
         name: Literal["dino"] = "dino"
-        views: ViewPlan = multi_crop(
-            BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2
+        views: ViewPlan = bicubic(
+            multi_crop(BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2)
         )
         num_prototypes: int = Field(default=1024, ge=2, le=100_000)
         hidden_dim: int = Field(default=512, ge=2, le=8192)

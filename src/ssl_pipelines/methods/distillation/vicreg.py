@@ -17,13 +17,13 @@ from ssl_pipelines.methods.base import Clock, Method, Output, Parts
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig, Recipe
 from ssl_pipelines.networks.heads import mlp
 from ssl_pipelines.views.batch import Batch
-from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, view_pair
+from ssl_pipelines.views.plan import BYOL_FIRST, BYOL_SECOND, ViewPlan, bicubic, view_pair
 
 
 class VICReg(Method):
     class Config(MethodConfig):
         name: Literal["vicreg"] = "vicreg"
-        views: ViewPlan = view_pair(BYOL_FIRST, BYOL_SECOND)
+        views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
         projection_dim: int = Field(default=1024, ge=2, le=16384)
         invariance_weight: float = Field(default=25, ge=0, le=1000)
         variance_weight: float = Field(default=25, ge=0, le=1000)

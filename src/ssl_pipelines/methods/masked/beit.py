@@ -35,7 +35,7 @@ from ssl_pipelines.networks.patches import patchify, unpatchify
 from ssl_pipelines.networks.relative import RelativeViT
 from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.block_masks import block_masks
-from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe
+from ssl_pipelines.views.plan import ViewGroup, ViewPlan, ViewRecipe, bicubic
 
 TOKENIZER = "pretrain.upstream.tokenizer"
 STRIDES = (1, 2, 4, 8, 16, 32)  # of a ResNet
@@ -44,11 +44,13 @@ STRIDES = (1, 2, 4, 8, 16, 32)  # of a ResNet
 class BEiT(Method, FirstRuns):
     class Config(MethodConfig):
         name: Literal["beit"] = "beit"
-        views: ViewPlan = ViewPlan(
-            groups={
-                "global": ViewGroup(recipe=ViewRecipe(scale=(0.2, 1.0), flip=0.5)),
-                "tokenizer": ViewGroup(same_as="global"),  # its `size` may be another one: the paper's is half the image's
-            }
+        views: ViewPlan = bicubic(
+            ViewPlan(
+                groups={
+                    "global": ViewGroup(recipe=ViewRecipe(scale=(0.2, 1.0), flip=0.5)),
+                    "tokenizer": ViewGroup(same_as="global"),  # its `size` may be another one: the paper's is half the image's
+                }
+            )
         )
         mask_fraction: float = Field(default=0.4, gt=0, lt=1)
         least_block: int | None = Field(default=None, ge=1, le=4096)  # patches of a rectangle; null: a sixteenth of all
