@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config, UserPath
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
@@ -26,12 +26,12 @@ class DatasetConfig(Config):
     """What `ingest` reads. `name` is what results carry; with reader torchvision it is the name of the class, such as CIFAR10."""
 
     reader: str = "mnist5k"
-    root: str | None = Field(default=None, min_length=1)
+    root: UserPath | None = Field(default=None, min_length=1)
     name: str | None = Field(default=None, min_length=1)
     size: int = Field(default=28, ge=8, le=1024)  # side of the stored square, pixels
     channels: Literal["auto"] | int = "auto"
     splits: SplitFractions = SplitFractions()
-    labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    labels: UserPath | None = Field(default=None, min_length=1)  # CSV with columns path, label
     fields: Annotated[
         tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
     ] = ()  # made of every image and stored beside it: a foreground mask

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.errors import nearest
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.tracking import EXPERIMENT, Tracker
 
@@ -102,8 +102,8 @@ class Runs:
 
     def _unknown(self, key: str, given: str, known: Sequence[Run], also: str) -> InputError:
         names = [str(run.data.tags[tag]) for run in known for tag in (EXPERIMENT_NAME, NAME) if tag in run.data.tags]
-        near = difflib.get_close_matches(given, [*names, *(run.info.run_id for run in known)], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        near = nearest(given, [*names, *(run.info.run_id for run in known)])
+        hint = f"; did you mean {near!r}?" if near else "."
         newest = _listed([self._of(run) for run in self.pretrainings]) or "none"
         return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}{also}")
 
