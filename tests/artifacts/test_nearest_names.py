@@ -32,7 +32,12 @@ def test_every_method_is_the_nearest_to_its_own_name_in_capitals(name):
 
 @pytest.mark.parametrize(
     ("given", "names", "near"),
-    [("Layer-4", ["layer3", "layer4"], "layer4"), ("@@", ["a", "b"], None), ("", ["a"], None), ("ResNet 18", ["resnet18"], "resnet18")],
+    [
+        ("Layer-4", ["layer3", "layer4"], "layer4"),
+        ("@@", ["a", "b"], None),
+        ("", ["a"], None),
+        ("ResNet 18", ["resnet18"], "resnet18"),
+    ],
 )
 def test_other_names_too(given, names, near):
     assert nearest(given, names) == near

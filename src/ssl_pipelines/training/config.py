@@ -28,7 +28,9 @@ class PretrainConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     optimizer: OptimizerConfig = OptimizerConfig()
     init_from: UserPath | None = None
-    upstream: dict[str, UserPath] = Field(default_factory=dict)  # name that the method gives it -> the model folder of an earlier run
+    upstream: dict[str, UserPath] = Field(
+        default_factory=dict
+    )  # name that the method gives it -> the model folder of an earlier run
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
