@@ -58,10 +58,10 @@ contracts: setup
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 ui: setup  ## the MLflow UI on 127.0.0.1 (PORT=5000)
-	@store="$$($(STORE))" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri "$$store"
+	@store="$$($(STORE))" && exec env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri "$$store"
 
 serve: setup  ## a model over REST on 127.0.0.1 (PORT=5001, MODEL=models:/encoder@champion); docs/serving.md
-	@store="$$($(STORE))" && MLFLOW_TRACKING_URI="$$store" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false PATH="$$(cd $(BIN) && pwd):$$PATH" $(BIN)/mlflow models serve --model-uri '$(MODEL)' --env-manager local --host 127.0.0.1 --port $(or $(PORT),5001)
+	@store="$$($(STORE))" && model="$$($(STORE) '$(MODEL)')" && exec env MLFLOW_TRACKING_URI="$$store" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false PATH="$$(cd $(BIN) && pwd):$$PATH" $(BIN)/mlflow models serve --model-uri "$$model" --env-manager local --host 127.0.0.1 --port $(or $(PORT),5001)
 
 $(BIN)/.bench: $(BIN)/.ready benchmarks/requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock

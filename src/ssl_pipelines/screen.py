@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def log_as_the_project_says() -> None:
-    """Applies conf/logging.yml in a folder below the project. Kedro itself looks for it in the working folder alone, and else prints its every step."""
+    """Applies conf/logging.yml in a folder below the project too.
+
+    Kedro looks for that file in the working folder alone, and prints its every step where there is none."""
     from kedro.framework.project import LOGGING
 
     from ssl_pipelines.orchestration.paths import project_root

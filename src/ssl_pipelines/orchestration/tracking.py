@@ -13,7 +13,7 @@ from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.orchestration import tracking_store
 from ssl_pipelines.orchestration.artifact_places import BESIDE, EXPERIMENT, TAG, place_of
-from ssl_pipelines.orchestration.tracking_store import database_of, shown
+from ssl_pipelines.orchestration.tracking_store import database_of, default_store, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -143,13 +143,12 @@ class Tracker:
 
     def download(self, key: str, uri: str, folder: Path) -> None:
         """All files of a logged model. Raises InputError where they cannot be had."""
-        import mlflow
+        from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        try:  # MLflow's own setting stays as it is: it is an environment variable, which the next command here would find
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
-            )
+        try:
+            with default_store(self.uri):
+                download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
             raise InputError(f"{key}: {uri} cannot be fetched from {shown(self.uri)} ({error})") from None
 

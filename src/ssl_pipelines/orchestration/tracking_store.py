@@ -1,6 +1,6 @@
 """The MLflow store of the project: its URI, whether it answers, and how it is opened.
 
-`python -m ssl_pipelines.orchestration.tracking_store` prints the URI, for the Makefile, once the store is ready for MLflow's own commands."""
+`python -m ssl_pipelines.orchestration.tracking_store [MODEL]` prints the URI of the store, or of a model in it, for MLflow's own commands."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -31,6 +31,7 @@ VARIABLE, DATABASE = "MLFLOW_TRACKING_URI", "mlflow.db"
 ANSWER = 5.0  # seconds for a server to answer
 FREE = 30.0  # seconds for another program to free the database
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+MISREAD = set("%?#;")
 SQLITE = re.compile(r"sqlite(\+\w+)?:///")
 
 
@@ -121,7 +122,7 @@ def client_of(uri: str) -> MlflowClient:
 
 @contextlib.contextmanager
 def default_store(uri: str) -> Iterator[None]:
-    """MLflow's own setting, for what takes no URI: a registered version's logged model is looked for there, whatever the client's is.
+    """MLflow's own setting, for what takes no URI: logged models are looked for there, whatever the client's is.
 
     It is an environment variable, which the next command of this process would find: so it is put back."""
     import mlflow
@@ -148,25 +149,11 @@ def _connected(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    if database_of(uri) is not None:
-        _wait_for_locks()
     try:
         return MlflowClient(tracking_uri=uri)
     except (MlflowException, ImportError) as error:  # an unknown scheme, a database of another MLflow, a missing driver
         text = " ".join(str(error).split())
         raise InputError(f"{VARIABLE}={shown(uri)!r} cannot be opened by MLflow: {text[:300]}") from None
-
-
-@cache
-def _wait_for_locks() -> None:
-    """A database that another process writes to is waited for longer than the five seconds that are Python's default."""
-    from sqlalchemy import Engine, event
-
-    def wait(connection: object, record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute(f"PRAGMA busy_timeout = {int(FREE * 1000)}")
-
-    event.listen(Engine, "connect", wait)
 
 
 def _check_database(database: Path) -> None:
@@ -208,9 +195,31 @@ def _check_login(uri: str, scheme: str) -> None:
         raise OSError(str(getattr(error, "orig", None) or error).strip().splitlines()[0]) from None
 
 
-if __name__ == "__main__":
+def _to_serve(model: str, uri: str) -> str:
+    """`model` as it is, or a copy in a temporary folder: below a folder with one of MISREAD in its name MLflow loads no model."""
+    database = database_of(uri)
+    if database is None or not MISREAD & set(str(database.resolve())):
+        return model
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with default_store(uri):
+            return str(
+                download_artifacts(artifact_uri=model, dst_path=mkdtemp(prefix="served-"), tracking_uri=uri, registry_uri=uri)
+            )
+    except (MlflowException, OSError) as error:
+        raise InputError(f"MODEL={model!r} cannot be fetched from {shown(uri)} ({error})") from None
+
+
+def main(model: str | None = None) -> None:
+    """Prints the URI of the store, or that of `model` as MLflow's own commands can open it."""
     try:
         make_ready(uri := tracking_uri())
+        print(uri if model is None else _to_serve(model, uri))
     except InputError as error:
-        sys.exit(str(error))
-    print(uri)
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

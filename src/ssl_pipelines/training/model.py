@@ -23,6 +23,7 @@ from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.training.checkpoints import load_weights
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.training.source import check_source
 
 SCHEMA_VERSION = 1
 HEAD = "head.safetensors"  # the linear layer of a fine-tuned network
