@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 MODEL ?= models:/encoder@champion
 BUDGET ?= cpu
 # Prints the URI of the MLflow store, escaped, whatever the project's folder is called.
-STORE = $(BIN)/python -m ssl_pipelines.orchestration.tracking_store
+STORE = MLFLOW_LOGGING_LEVEL=ERROR MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m ssl_pipelines.orchestration.tracking_store
 # A virtual environment holds its own path: in a project that was moved or copied it is built anew.
 ifeq ($(BIN),$(VENV)/bin)
 MOVED := $(shell test ! -s $(BIN)/.ready || test "$$(cat $(BIN)/.ready)" = "$$(cd $(BIN) && pwd -P)" || echo --clear)

@@ -93,7 +93,7 @@ def test_a_server_that_never_answers_is_left_after_seconds(in_folder, monkeypatc
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(InputError, match="cannot be reached .*timed out"):
+        with pytest.raises(InputError, match=r"cannot be reached .*timed out"):
             check(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
