@@ -10,7 +10,7 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
-UNTRACKED = {"ingest", "validate"}  # stages that tell MLflow nothing
+UNTRACKED = {"ingest", "validate", "embed", "search"}  # they tell MLflow nothing
 
 
 class ProjectHooks:
