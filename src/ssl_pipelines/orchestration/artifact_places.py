@@ -54,7 +54,7 @@ def put_in_place(database: Path) -> None:
             "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) SELECT ?, ?, experiment_id FROM experiments WHERE name = ?",
             (TAG, BESIDE, EXPERIMENT),
         )
-    log.info("MLflow: the project lay in %s and is in %s now; its runs and models are read from there", _path(before), _path(after))
+    log.debug("MLflow: artifacts of %s are read from %s now", _path(before), _path(after))  # --json prints to the same screen
 
 
 def _moved(database: Path, place: str, beside: bool) -> bool:
