@@ -14,20 +14,28 @@ export PYTHONDONTWRITEBYTECODE :=
 MODEL ?= models:/encoder@champion
 BUDGET ?= cpu
 WORKERS ?= auto
+# Prints the URI of the MLflow store, escaped, whatever the project's folder is called.
+STORE = MLFLOW_LOGGING_LEVEL=ERROR MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m ssl_pipelines.orchestration.tracking_store
+# A virtual environment holds its own path: in a project that was moved or copied it is built anew.
+ifeq ($(BIN),$(VENV)/bin)
+MOVED := $(shell test ! -s $(BIN)/.ready || test "$$(cat $(BIN)/.ready)" = "$$(cd $(BIN) && pwd -P)" || echo --clear)
+endif
 
-.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard docs docs-serve ui serve dvc-yaml lock clean
+.PHONY: help setup demo test test-slow test-gpu lint types contracts bench bench-full bench-gpu leaderboard docs docs-serve ui serve dvc-yaml lock clean moved
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-$(BIN)/.ready: requirements.lock pyproject.toml
+$(BIN)/.ready: requirements.lock pyproject.toml $(if $(MOVED),moved)
 	@$(PYTHON) -c 'import sys; sys.exit("needs python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@echo "building $(VENV) from requirements.lock (once; a few minutes)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(MOVED) $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	@touch $@
+	@(cd $(BIN) && pwd -P) > $@
+
+moved:
 
 setup: $(BIN)/.ready  ## build .venv from the lock
 
@@ -53,10 +61,10 @@ contracts: setup
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 ui: setup  ## the MLflow UI on 127.0.0.1 (PORT=5000)
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+	@store="$$($(STORE))" && exec env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri "$$store"
 
 serve: setup  ## a model over REST on 127.0.0.1 (PORT=5001, MODEL=models:/encoder@champion); docs/serving.md
-	@MLFLOW_TRACKING_URI=sqlite:///$(CURDIR)/mlflow.db MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mlflow models serve --model-uri '$(MODEL)' --env-manager local --host 127.0.0.1 --port $(or $(PORT),5001)
+	@store="$$($(STORE))" && model="$$($(STORE) '$(MODEL)')" && exec env MLFLOW_TRACKING_URI="$$store" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false PATH="$$(cd $(BIN) && pwd):$$PATH" $(BIN)/mlflow models serve --model-uri "$$model" --env-manager local --host 127.0.0.1 --port $(or $(PORT),5001)
 
 $(BIN)/.bench: $(BIN)/.ready benchmarks/requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock

@@ -143,6 +143,15 @@ def rollback(name: str | None) -> None:
             click.echo(registry.say_rollback(*registry.roll_back()))
 
 
+class _UserPath(click.Path):
+    """`~` is the home folder also within `--data=~/x`, which a shell leaves as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ssl_pipelines.artifacts.config import in_home
+
+        return super().convert(in_home(value), param, ctx)
+
+
 def _tracker() -> Tracker:
     from ssl_pipelines.orchestration.provenance import git_commit
     from ssl_pipelines.orchestration.tracking import Tracker
@@ -153,12 +162,12 @@ def _tracker() -> Tracker:
 @cli.command(context_settings={"show_default": True})
 @click.option("--methods", "names", metavar="A,B,...", help="These alone; else all that `kedro methods` lists.")
 @click.option("--budget", "budget_name", type=click.Choice(["cpu", "gpu"]), default="cpu", help="What every method gets alike.")
-@click.option("--data", type=click.Path(exists=True, resolve_path=True), help="The folder of CIFAR-10 in Parquet files.")
+@click.option("--data", type=_UserPath(exists=True, resolve_path=True), help="The folder of CIFAR-10 in Parquet files.")
 @click.option("--redo", is_flag=True, help="Make these rows anew, also those that are finished and fresh.")
 @click.option("--page-only", is_flag=True, help="Train nothing: write the page from the rows that stand.")
 @click.option("--images-seen", type=click.IntRange(min=1), help="A trial with so many images drawn; rows and page go below --work.")
 @click.option("--carry", "commit", metavar="COMMIT", help="Train nothing anew: keep stale rows whose code trains to COMMIT's bits.")
-@click.option("--work", type=click.Path(file_okay=False), default="data/09_leaderboard", help="Store, checkpoints, models.")
+@click.option("--work", type=_UserPath(file_okay=False), default="data/09_leaderboard", help="Store, checkpoints, models.")
 def leaderboard(
     names: str | None,
     budget_name: str,

@@ -58,6 +58,7 @@ def _finish(status: str) -> None:
 def _one_line(error: BaseException) -> str:
     """What the user can mend is said as it is; a fault of ours says where the traceback is."""
     from ssl_pipelines.artifacts import InputError
+    from ssl_pipelines.orchestration.tracking_store import fault
 
     causes = [error]
     while causes[-1].__cause__ is not None:
@@ -65,6 +66,9 @@ def _one_line(error: BaseException) -> str:
     mendable = next((cause for cause in causes if isinstance(cause, InputError)), None)
     if mendable is not None:
         return str(mendable)
+    of_store = next((line for cause in causes if (line := fault(cause))), None)
+    if of_store is not None:
+        return of_store
     text = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, OSError):
         return text

@@ -10,6 +10,8 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
+UNTRACKED = {"ingest", "validate", "embed", "search"}  # they tell MLflow nothing
+
 
 class ProjectHooks:
     @hook_impl
@@ -18,6 +20,7 @@ class ProjectHooks:
         from ssl_pipelines.orchestration.provenance import git_commit
         from ssl_pipelines.orchestration.rooms import ROOMS
         from ssl_pipelines.orchestration.session import Session, begin
+        from ssl_pipelines.orchestration.start import check_start
         from ssl_pipelines.orchestration.tracking import Tracker
         from ssl_pipelines.training.runtime import set_threads
 
@@ -27,6 +30,11 @@ class ProjectHooks:
         set_threads(parameters.runtime)  # for every stage, also those that use no device
         tracker = Tracker(command, git_commit())
         begin(Session(asked, command, parameters, tracker))
+        stages = {node.name for node in pipeline.nodes}
+        if stages - UNTRACKED:
+            tracker.check()
+        if "pretrain" in stages:
+            check_start(parameters, tracker)
         for check in (ROOMS[name].check for name in asked if name in ROOMS):
             if check:  # before hours of training, not after
                 resolve_name(check)(parameters, tracker)

@@ -17,6 +17,9 @@ for _key, _value in {
 logging.captureWarnings(True)
 
 from ssl_pipelines.hooks import ProjectHooks  # noqa: E402
+from ssl_pipelines.screen import log_as_the_project_says  # noqa: E402
+
+log_as_the_project_says()
 
 HOOKS = (ProjectHooks(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_telemetry", "kedro-telemetry")

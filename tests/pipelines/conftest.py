@@ -62,8 +62,11 @@ def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
     configure_project("ssl_pipelines")
 
     def go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+        from mlflow.tracking._tracking_service import utils
+
         from ssl_pipelines.orchestration.session import Session, begin
 
+        utils._artifact_repos_cache.clear()  # MLflow's, of this process: copies of a project have the same runs at other places
         monkeypatch.chdir(folder)
         for name in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "KEDRO_ENV"):
             monkeypatch.delenv(name, raising=False)
@@ -95,7 +98,7 @@ def finished_folder(template: Path, made_once: MadeOnce, enter: Enter) -> Path:
 
 @pytest.fixture
 def finished(finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Enter) -> Iterator[Project]:
-    """A copy of that project, to do with as one likes. Its MLflow artifacts lie where the original wrote them."""
+    """A copy of that project, to do with as one likes."""
     folder = tmp_path / "project"
     shutil.copytree(finished_folder, folder, symlinks=True)
     yield from _listening(enter(folder, monkeypatch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,39 @@ def test_parameters_are_refused_in_one_line(project, refused, params):
 def test_nothing_is_read_before_parameters_are_checked(project, refused):
     refused(lambda: project.run(params="finetune.imagesseen=3"))
     assert not (project.root / "data/02_intermediate").exists()
+
+
+STARTS = {
+    "pretrain.init_from=nowhere": "is not there; allowed: a model folder or a .safetensors file",
+    "pretrain.init_from=weights.pt": "is no .safetensors file; allowed: ",
+    "pretrain.init_from=broken.safetensors": "is not a safetensors file",
+    "pretrain.init_from=empty": "is no model folder: encoder.safetensors is missing there",
+    "pretrain.init_from=timm:resnet18": "is not there",
+    "pretrain.init_from=models:/encoder@champion": "has no such model",
+    "pretrain.init_from=0123456789abcdef0123456789abcdef": "no such run",
+    "method=clusterfit,pretrain.upstream.teacher=empty": "pretrain.upstream.teacher='",
+    "method=clusterfit,pretrain.upstream.teacher=models:/encoder/3": "has no such model",
+}
+
+
+@pytest.mark.parametrize("params", STARTS)
+def test_what_cannot_be_started_from_is_said_before_data_are_read(project, refused, params):
+    (project.root / "weights.pt").write_bytes(b"x")
+    (project.root / "broken.safetensors").write_bytes(b"not one")
+    (project.root / "empty").mkdir()
+    assert STARTS[params] in refused(lambda: project.run("--pipeline=linear_eval", params=params))
+    assert not (project.root / "data/02_intermediate").exists()
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_tracking_server_that_is_down_is_said_before_data_are_read(project, refused, monkeypatch, scheme):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://127.0.0.1:{port}")
+    assert "the MLflow store cannot be reached" in refused(lambda: project.run("--pipeline=pretrain"))
+    assert not (project.root / "data/02_intermediate").exists()
+    project.run("--pipeline=ingest")  # tells MLflow nothing
 
 
 def test_unknown_environment_and_pipeline(project, refused):

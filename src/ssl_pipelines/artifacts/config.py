@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ssl_pipelines.artifacts.errors import InputError, unknown
 
@@ -17,6 +18,15 @@ def _several(value: Any) -> Any:
 
 # In Annotated[tuple[T, ...], ONE_OR_SEVERAL]: one value may stand without brackets.
 ONE_OR_SEVERAL = BeforeValidator(_several)
+
+
+def in_home(path: str) -> str:
+    """`~/x` -> `x` in the home folder, `~name/x` in that user's; any other text stays as it is."""
+    return os.path.expanduser(path)  # noqa: PTH111, pathlib raises for an unknown user, whose name may be a folder's
+
+
+# A path, or a reference that may be one; shells expand `~` only at the beginning of a word, not within `key=~/x`.
+UserPath = Annotated[str, AfterValidator(in_home)]
 
 
 class Config(BaseModel):

@@ -16,6 +16,18 @@ class InputError(ValueError):
 def unknown(key: str, value: object, allowed: Iterable[str]) -> InputError:
     """`method='simsaim' is unknown; did you mean 'simsiam'? Allowed: byol, ...`"""
     names = sorted(allowed)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    near = nearest(str(value), names)
+    hint = f"; did you mean {near!r}?" if near else "."
     return InputError(f"{key}={value!r} is unknown{hint} Allowed: {', '.join(names)}")
+
+
+def nearest(given: str, names: Iterable[str]) -> str | None:
+    """The name most like `given`, case, spaces and punctuation aside; None where none is like it."""
+    plain = {_letters(name): name for name in sorted(names, reverse=True)}
+    near = difflib.get_close_matches(_letters(given), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def _letters(text: str) -> str:
+    """`SimCLR v2` -> `simclrv2`; a text without letters and digits stays."""
+    return "".join(character for character in text.casefold() if character.isalnum()) or text

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config, UserPath
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.readers import READERS
 from ssl_pipelines.data.readers.torchvision_table import TORCHVISION
@@ -28,7 +28,7 @@ class DatasetConfig(Config):
     """What `ingest` reads. `name` is what results carry; with reader torchvision it is the name of the class, such as CIFAR10."""
 
     reader: str = "mnist5k"
-    root: str | None = Field(default=None, min_length=1)
+    root: UserPath | None = Field(default=None, min_length=1)
     name: str | None = Field(default=None, min_length=1)
     size: int = Field(default=28, ge=LEAST_SIDE, le=1024)
     """Side in px of the square that networks see; what a method's `views.size` is where it has none of its own. Larger shows more detail
@@ -47,7 +47,7 @@ class DatasetConfig(Config):
     """What a band called alpha is: `composite` puts the colors on white by it, `ignore` leaves it out (near infrared), `auto` ignores it
     where most of a sample's values are neither 0 nor 255. Choose where translucent graphics or satellite images are taken for the other."""
     splits: SplitFractions = SplitFractions()
-    labels: str | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    labels: UserPath | None = Field(default=None, min_length=1)  # CSV with columns path, label
     label_column: str | None = Field(default=None, min_length=1)
     """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
     image); set it where the labels stand under a name that is not found, or where several could be meant."""

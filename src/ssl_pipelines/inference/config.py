@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field, field_validator
 
 from ssl_pipelines.artifacts import Config
+from ssl_pipelines.artifacts.config import UserPath
 
 ENDING = ".parquet"
 
@@ -14,7 +15,7 @@ class ModelChoice(Config):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)  # a folder may be called 2024
 
-    model: str | None = Field(
+    model: UserPath | None = Field(
         default=None, min_length=1
     )  # a folder, run id, models:/<name>@<alias>, @<alias>; None: data/06_models
     stage: str | None = Field(default=None, min_length=1)  # of the encoder; None: what `encode` gives, and what is served
@@ -22,8 +23,8 @@ class ModelChoice(Config):
 
 
 class EmbedConfig(ModelChoice):
-    source: str | None = Field(default=None, min_length=1)  # a folder of images, an image file, Parquet files with images
-    output: str | None = Field(default=None, min_length=1)  # a .parquet file; None: below data/12_embeddings
+    source: UserPath | None = Field(default=None, min_length=1)  # a folder of images, an image file, Parquet files with images
+    output: UserPath | None = Field(default=None, min_length=1)  # a .parquet file; None: below data/12_embeddings
 
     @field_validator("output")
     @classmethod
@@ -34,8 +35,8 @@ class EmbedConfig(ModelChoice):
 
 
 class SearchConfig(ModelChoice):
-    source: str | None = Field(default=None, min_length=1)  # as embed.source, or a file that embed wrote
-    query: str | None = Field(default=None, min_length=1)  # as embed.source: what to look for
+    source: UserPath | None = Field(default=None, min_length=1)  # as embed.source, or a file that embed wrote
+    query: UserPath | None = Field(default=None, min_length=1)  # as embed.source: what to look for
     k: int = Field(default=12, ge=1, le=1000)  # images to find for each query
     shown: int = Field(default=30, ge=1, le=500)  # queries on the page; results.csv has all
-    output: str | None = Field(default=None, min_length=1)  # a folder; None: below data/13_search
+    output: UserPath | None = Field(default=None, min_length=1)  # a folder; None: below data/13_search

@@ -23,6 +23,7 @@ from ssl_pipelines.orchestration.runs import NAME, Finished, Runs, logged_parame
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking_store import shown
 from ssl_pipelines.reporting.comparison import SHOWN, compare
 from ssl_pipelines.reporting.comparison_figures import CURVES
 from ssl_pipelines.reporting.config import MOST_RUNS, CompareConfig
@@ -72,7 +73,7 @@ def _newest(count: int, tracker: Tracker, place: Path) -> list[Run]:
     found = runs.newest(count)
     if len(found) < 2:
         raise InputError(
-            f"{KEY}=[] takes the newest finished runs that have scores, and {tracker.uri} has {len(found)}; 2 at least are compared"
+            f"{KEY}=[] takes the newest finished runs that have scores, and {shown(tracker.uri)} has {len(found)}; 2 at least are compared"
         )
     return [_of_mlflow(KEY, one, runs, place / one.id) for one in found]
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.provenance import versions
-from ssl_pipelines.orchestration.tracking import Tracker, default_store
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking_store import default_store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.contest import METRIC
-from ssl_pipelines.orchestration.paths import home_root
-from ssl_pipelines.orchestration.tracking import Tracker, default_store
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking_store import default_store, locks_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -36,10 +35,7 @@ class Registry:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """No other promotion or rollback on this machine reads or writes meanwhile: MLflow itself has no compare-and-set."""
-        database = self.tracker.uri.removeprefix("sqlite:///") if self.tracker.uri.startswith("sqlite:///") else ""
-        beside = bool(database) and Path(database).parent != home_root()  # a store that several checkouts share
-        folder = Path(database).parent / ".locks" if beside else home_root() / "data" / ".locks"
-        with only_writer(folder / f"promote.{self.name}.lock", wait=WAIT):
+        with only_writer(locks_of(self.tracker.uri) / f"promote.{self.name}.lock", wait=WAIT):
             yield
 
     @property

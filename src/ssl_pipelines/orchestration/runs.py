@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.errors import nearest
+from ssl_pipelines.orchestration.artifact_places import EXPERIMENT
 from ssl_pipelines.orchestration.scoring import SCORES
-from ssl_pipelines.orchestration.tracking import EXPERIMENT, Tracker
+from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking_store import database_of, shown
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -102,10 +104,12 @@ class Runs:
 
     def _unknown(self, key: str, given: str, known: Sequence[Run], also: str) -> InputError:
         names = [str(run.data.tags[tag]) for run in known for tag in (EXPERIMENT_NAME, NAME) if tag in run.data.tags]
-        near = difflib.get_close_matches(given, [*names, *(run.info.run_id for run in known)], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        near = nearest(given, [*names, *(run.info.run_id for run in known)])
+        hint = f"; did you mean {near!r}?" if near else "."
         newest = _listed([self._of(run) for run in self.pretrainings]) or "none"
-        return InputError(f"{key}={given!r} is unknown in {self.tracker.uri}{hint} Newest runs there: {newest}; {ALLOWED}{also}")
+        return InputError(
+            f"{key}={given!r} is unknown in {shown(self.tracker.uri)}{hint} Newest runs there: {newest}; {ALLOWED}{also}"
+        )
 
     def _of(self, run: Run) -> Finished:
         """With the evaluations of the same DVC experiment, or of none."""
@@ -133,10 +137,9 @@ def _parsed(text: str) -> Any:
 
 def _all(tracker: Tracker) -> list[Any]:
     """The newest first. None where there is no store yet: to look is no reason to make one."""
-    file = Path(tracker.uri.removeprefix("sqlite:///"))
-    experiment = (
-        None if tracker.uri.startswith("sqlite:///") and not file.is_file() else tracker.client.get_experiment_by_name(EXPERIMENT)
-    )
+    file = database_of(tracker.uri)
+    missing = file is not None and not file.is_file()
+    experiment = None if missing else tracker.client.get_experiment_by_name(EXPERIMENT)
     found: list[Any] = []
     token = None
     while experiment is not None:

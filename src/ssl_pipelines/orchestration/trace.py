@@ -21,6 +21,7 @@ from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.trace_facts import what_it_is
 from ssl_pipelines.orchestration.trace_score import folder_of, room_of, row_of
 from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.tracking_store import shown
 from ssl_pipelines.reporting.inputs import Scores
 
 State = Literal["holds", "stale", "missing", "unknown"]
@@ -194,7 +195,7 @@ class _Walk:
         if found is None:
             run_id = known.get("mlflow_run_id")
             why = f"run {run_id} is not in this store" if run_id else "the model's run is not known"
-            return Link("MLflow run", self.runs.tracker.uri, "missing" if run_id else "unknown", why)
+            return Link("MLflow run", shown(self.runs.tracker.uri), "missing" if run_id else "unknown", why)
         tags, info = found.pretraining.data.tags, found.pretraining.info
         facts = {
             "run": found.id,
@@ -205,7 +206,7 @@ class _Walk:
             "model": str(tags.get("model_uri")),
             "parameters": f"{len(found.pretraining.data.params)} logged",
         }
-        place = self.runs.tracker.uri
+        place = shown(self.runs.tracker.uri)
         by = [run.info.run_id for run in found.evaluations if run.data.metrics.get(self.metric) == self.row["value"]]
         if not by:
             return Link("MLflow run", place, "stale", f"no {self.metric}={self.row['value']} there, nor in its evaluations", facts)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.artifacts.record import flatten
-from ssl_pipelines.orchestration.paths import home_root
+from ssl_pipelines.orchestration import tracking_store
+from ssl_pipelines.orchestration.artifact_places import BESIDE, EXPERIMENT, TAG, place_of
+from ssl_pipelines.orchestration.tracking_store import database_of, default_store, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "ssl_pipelines"
 PARAMS_A_BATCH, LONGEST = 100, 6000
 SCORES = ("linear.top1", "knn.top1", "finetune.top1")
-
-
-@contextlib.contextmanager
-def default_store(uri: str) -> Iterator[None]:
-    """MLflow's own setting, for what takes no URI: a registered version's logged model is looked for there, whatever the client's is.
-
-    It is an environment variable, which the next command of this process would find: so it is put back."""
-    import mlflow
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
+log = logging.getLogger("ssl_pipelines")
 
 
 class Tracker:
@@ -43,15 +30,18 @@ class Tracker:
         self.command, self.commit = command, commit
         self.run_id: str | None = None
         self._client: MlflowClient | None = None
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home_root() / 'mlflow.db'}"
+        self.uri = tracking_store.tracking_uri()
 
     @property
     def client(self) -> MlflowClient:
+        """Raises InputError, one line, where the store does not answer."""
         if self._client is None:
-            from mlflow import MlflowClient
-
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client = tracking_store.client_of(self.uri)
         return self._client
+
+    def check(self) -> None:
+        """Raises InputError, one line, where the store does not answer; opens nothing."""
+        tracking_store.check(self.uri)
 
     def open_pretraining(self, note: Path, name: str, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
         """THE run of a pretraining. `note` (run.json beside the checkpoints) remembers it, so that a resumed training reopens it."""
@@ -124,7 +114,7 @@ class Tracker:
                 uri = None if run is None else f"runs:/{run_id}/{path}" if path else run.data.tags.get("model_uri")
                 if uri is None:
                     what = "no such run" if run is None else "a run without a finished model"
-                    raise InputError(f"{key}: {what} in {self.uri}")
+                    raise InputError(f"{key}: {what} in {shown(self.uri)}")
                 return str(uri), run_id
             name, alias, version = _registered(given)
             if version is None and alias is None:  # models:/m-...: a logged model, registered or not
@@ -137,7 +127,7 @@ class Tracker:
             logged = str(found.source or "").startswith("models:/m-")
             return str(found.source) if logged else f"models:/{found.name}/{found.version}", found.run_id or None
         except MlflowException as error:
-            raise InputError(f"{key}: {self.uri} has no such model ({error.message})") from None
+            raise InputError(f"{key}: {shown(self.uri)} has no such model ({error.message})") from None
 
     def model_uri(self, run_id: str) -> str | None:
         """The logged model of a run; None where the run is not in this store, or has none."""
@@ -153,15 +143,14 @@ class Tracker:
 
     def download(self, key: str, uri: str, folder: Path) -> None:
         """All files of a logged model. Raises InputError where they cannot be had."""
-        import mlflow
+        from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        try:  # MLflow's own setting stays as it is: it is an environment variable, which the next command here would find
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
-            )
+        try:
+            with default_store(self.uri):
+                download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
-            raise InputError(f"{key}: {uri} cannot be fetched from {self.uri} ({error})") from None
+            raise InputError(f"{key}: {uri} cannot be fetched from {shown(self.uri)} ({error})") from None
 
     def scores(self, run_id: str) -> dict[str, float]:
         """The top-1 scores of a pretraining: its own, and its later evaluations', the newest last."""
@@ -183,9 +172,15 @@ class Tracker:
 
     def finish(self, status: str) -> None:
         """FINISHED, FAILED or KILLED, for whichever run is open."""
-        if self.run_id:
-            self.client.set_terminated(self.run_id, status=status)
-            self.run_id = None
+        run_id, self.run_id = self.run_id, None
+        if run_id is None:
+            return
+        try:
+            self.check()  # MLflow's own client would try for minutes
+        except InputError as error:
+            log.warning("MLflow: run %s stays open, it ended as %s: %s", run_id, status, error)
+            return
+        self.client.set_terminated(run_id, status=status)
 
     def _open(self) -> str:
         assert self.run_id is not None, "no run is open"
@@ -208,12 +203,16 @@ class Tracker:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return found.experiment_id
-        # A location of ours for our own store alone: a server decides for itself where artifacts go.
-        ours = self.uri.startswith("sqlite:")
-        location = (home_root() / "mlartifacts").as_uri() if ours else None
-        # So that the UI opens on runs and curves, not on prompts.
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        return self.client.create_experiment(EXPERIMENT, artifact_location=location, tags=kind)
+        client, database = self.client, database_of(self.uri)
+        with tracking_store.alone_in(self.uri):
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is not None:
+                return found.experiment_id
+            # So that the UI opens on runs and curves, not on prompts.
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            if database is None:  # a server decides for itself where artifacts go
+                return client.create_experiment(EXPERIMENT, tags=tags)
+            return client.create_experiment(EXPERIMENT, artifact_location=place_of(database), tags=tags | {TAG: BESIDE})
 
     def _reopen(self, run_id: str) -> bool:
         if self._find(run_id) is None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator
 
 from ssl_pipelines.artifacts import Config, InputError
+from ssl_pipelines.artifacts.config import UserPath
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.evaluation.config import KnnConfig, LinearConfig
 from ssl_pipelines.orchestration.validation_config import ValidateConfig
@@ -24,7 +25,7 @@ class TransferConfig(Config):
     datasets: dict[str, DatasetConfig] = Field(
         default_factory=dict
     )  # name -> like `dataset`; where no size is given, that of `dataset`
-    models: dict[str, str] = Field(default_factory=dict)  # name -> another model to stand beside: what pretrain.upstream takes
+    models: dict[str, UserPath] = Field(default_factory=dict)  # name -> another model to stand beside: what pretrain.upstream takes
     linear: SweepConfig = SweepConfig()
     knn: KnnConfig = KnnConfig()
     gate: ValidateConfig = ValidateConfig()  # like `validate`, of each of these data sets

@@ -77,17 +77,25 @@ def find_upstreams(given: Mapping[str, str], tracker: Tracker | None) -> dict[st
 
 def find_model(key: str, given: str, tracker: Tracker | None) -> Upstream:
     """The model that `given` names. Raises InputError, one line that begins with `key`, for what is not there or is no model of this project."""
-    if not is_reference(given):
+    uri, run_id = check_model(key, given, tracker)
+    if uri is None:
         folder = Path(given)
-        missing = next((name for name in ("config.json", "encoder.safetensors") if not (folder / name).is_file()), None)
-        if missing:
-            raise InputError(f"{key} is no model folder: {missing} is missing there; {ALLOWED}")
         return Upstream(given, folder, facts(folder), provenance_of(folder).get("mlflow_run_id"))
-    if tracker is None:
-        raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
-    uri, run_id = tracker.model_of(key, given)
+    assert tracker is not None
     folder = _fetched(key, uri, tracker)
     return Upstream(given, folder, facts(folder), run_id)
+
+
+def check_model(key: str, given: str, tracker: Tracker | None) -> tuple[str | None, str | None]:
+    """(URI, run) of a model in MLflow, (None, None) for a folder; fetches nothing, reads no weights. Raises InputError as `find_model`."""
+    if is_reference(given):
+        if tracker is None:
+            raise InputError(f"{key}: there is no MLflow store here; {ALLOWED}")
+        return tracker.model_of(key, given)
+    missing = next((name for name in ("config.json", "encoder.safetensors") if not (Path(given) / name).is_file()), None)
+    if missing:
+        raise InputError(f"{key} is no model folder: {missing} is missing there; {ALLOWED}")
+    return None, None
 
 
 def provenance_of(model: Path) -> Mapping[str, Any]:

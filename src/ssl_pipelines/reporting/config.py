@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config
+from ssl_pipelines.artifacts.config import ONE_OR_SEVERAL, Config, UserPath
 
 MOST_RUNS = 10  # that can be told apart by color
 
@@ -22,7 +22,7 @@ class CompareConfig(Config):
     """`runs`: MLflow run ids or the beginnings of them, run names, DVC experiments, folders of other checkouts; empty: the newest."""
 
     # The beginning of an id may look like a number to whoever reads the command line.
-    runs: Annotated[tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...], ONE_OR_SEVERAL] = Field(
+    runs: Annotated[tuple[Annotated[UserPath, Field(coerce_numbers_to_str=True)], ...], ONE_OR_SEVERAL] = Field(
         default=(), max_length=MOST_RUNS
     )
     newest: int = Field(default=3, ge=2, le=MOST_RUNS)  # how many, where none are named

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, model_validator
 
 from ssl_pipelines.artifacts import Config, InputError
+from ssl_pipelines.artifacts.config import UserPath
 from ssl_pipelines.methods.config import MethodConfig, OptimizerConfig
 from ssl_pipelines.methods.first_runs import trained_first
 from ssl_pipelines.methods.registry import check_views, method_class, method_config, resolved_backbone, resolved_optimizer
@@ -28,8 +29,10 @@ class PretrainConfig(Config):
     accumulate: int = Field(default=1, ge=1, le=1024)  # micro-batches a step
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     optimizer: OptimizerConfig = OptimizerConfig()
-    init_from: str | None = None
-    upstream: dict[str, str] = Field(default_factory=dict)  # name that the method gives it -> the model folder of an earlier run
+    init_from: UserPath | None = None
+    upstream: dict[str, UserPath] = Field(
+        default_factory=dict
+    )  # name that the method gives it -> the model folder of an earlier run
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -23,6 +23,7 @@ from ssl_pipelines.networks.norm import split_norms
 from ssl_pipelines.training.checkpoints import load_weights
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.randomness import derive
+from ssl_pipelines.training.source import check_source
 
 SCHEMA_VERSION = 1
 HEAD = "head.safetensors"  # the linear layer of a fine-tuned network
@@ -167,11 +168,8 @@ def random_method(folder: Path, seed: int) -> Method:
 
 def init_from(method: Method, source: str) -> None:
     """Starts from the encoder of a finished run: a model folder, or an encoder.safetensors file."""
-    path = Path(source)
-    if not path.exists() or (path.is_file() and path.suffix != ".safetensors"):
-        found = "is no .safetensors file" if path.exists() else "is not there"
-        raise InputError(f"pretrain.init_from={source!r} {found}; allowed: a model folder or a .safetensors file")
-    weights = read_weights(path, "encoder") if path.is_dir() else read_weights(path.parent, path.stem)
+    path = check_source(source)
+    weights = read_weights(path.parent, path.stem)
     load_weights(_Holder(method), weights, f"pretrain.init_from={source!r}")
     loaded = {id(method.get_submodule(name)) for name in method.encoders}
     for copied, original in method.followers():

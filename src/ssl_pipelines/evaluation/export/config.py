@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ssl_pipelines.artifacts import Config
+from ssl_pipelines.artifacts.config import UserPath
 
 
 class ExportConfig(Config):
-    model: str | None = None  # a model folder, an MLflow run id, models:/name@alias, @champion; None: this project's
-    folder: str = "data/09_export"  # what it is written to, whole or not at all
+    model: UserPath | None = None  # a model folder, an MLflow run id, models:/name@alias, @champion; None: this project's
+    folder: UserPath = "data/09_export"  # what it is written to, whole or not at all
     stage: str | None = None  # of the encoder; None: the one that was judged
