@@ -94,7 +94,7 @@ def needs(name: str) -> list[str]:
     if cls.compares_within_batch:
         found.append("whole batches: gradient accumulation is refused")
     if cls.judged_at == "best":
-        found.append("a choice of its stage: which layer is judged is chosen on validation, for the random encoder too")
+        found.append("a choice of its eval layer, on validation, for the random encoder too")
     return found
 
 

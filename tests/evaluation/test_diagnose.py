@@ -138,7 +138,10 @@ def extract(model, store, out, seeds=2):
 def run(extracted, out, config=CONFIG, seed=0):
     store, model, features = extracted
     out.mkdir(exist_ok=True)
-    return {score.metric.removeprefix("diagnose."): score for score in diagnose(model, store, features, config, seed, CPU, out)}
+    return {
+        score.metric.removeprefix("diagnose."): score
+        for score in diagnose(model, store, features, config, config.eval_layer or "final", seed, CPU, out)
+    }
 
 
 def test_every_number_stands_beside_random_init_and_pixels(extracted, tmp_path):
@@ -151,7 +154,7 @@ def test_every_number_stands_beside_random_init_and_pixels(extracted, tmp_path):
         assert scores[f"random_init_{name}"].baseline == "random_init"
         assert np.isfinite(scores[name].value)
         assert scores[name].seed == 0
-        assert "of train and validation" in scores[name].protocol
+        assert "of train and validation" in scores[name].said
     with_pixels = {name.removeprefix("raw_pixels_") for name in scores if name.startswith("raw_pixels_")}
     assert with_pixels == set(ORDER) - SPECTRAL - {"projection_rankme", "lidar"}
     assert json.loads((tmp_path / "out" / "diagnose.json").read_text())[0]["metric"] == "diagnose.alignment"
@@ -227,7 +230,7 @@ def test_without_labels_the_rest_stands(extracted, tmp_path):
     found = run((store, extracted[1], extract(extracted[1], store, tmp_path / "features", 1)), tmp_path / "out")
     assert not LABELED & found.keys()
     assert set(ORDER) - LABELED - {"alpha", "alpha_r2"} <= found.keys()
-    assert "60 images of unlabeled" in found["rankme"].protocol
+    assert "60 images of unlabeled" in found["rankme"].said
 
 
 def test_too_few_images_are_said(extracted, tmp_path):
@@ -236,18 +239,18 @@ def test_too_few_images_are_said(extracted, tmp_path):
         run((store, *extracted[1:]), tmp_path / "out")
 
 
-def test_stages_deepest_unless_another_is_named(tmp_path):
+def test_the_layer_that_is_named(tmp_path):
     store = make_store(tmp_path / "store", {"train": 60, "test": 9})
     model = make_model(tmp_path / "model", "rotation")
     given = (store, model, extract(model, store, tmp_path / "features", 1))
     deepest = run(given, tmp_path / "deepest")
-    assert {score.stage for score in deepest.values()} == {"layer4"}
+    assert {score.eval_layer for score in deepest.values()} == {"layer4"}, "what `final` stands for"
     assert "projection_rankme" not in deepest
-    other = run(given, tmp_path / "other", DiagnoseConfig(view_images=20, views=2, stage="layer2"))
-    assert "stage layer2" in other["invariance_crop"].protocol
+    other = run(given, tmp_path / "other", DiagnoseConfig(view_images=20, views=2, eval_layer="layer2"))
+    assert "eval layer layer2" in other["invariance_crop"].said
     assert other["rankme"].value != deepest["rankme"].value
-    with pytest.raises(InputError, match=r"diagnose\.stage='layer9' is unknown.*layer2"):
-        run(given, tmp_path / "none", DiagnoseConfig(stage="layer9"))
+    with pytest.raises(InputError, match=r"diagnose\.eval_layer='layer9' is unknown.*layer2"):
+        run(given, tmp_path / "none", DiagnoseConfig(eval_layer="layer9"))
 
 
 def test_gray_images_have_no_color_to_lose(tmp_path):
@@ -269,7 +272,7 @@ def test_a_transformer_is_diagnosed_too(tmp_path):
         (store, model, extract(model, store, tmp_path / "features", 1)), tmp_path / "out", DiagnoseConfig(view_images=12, views=2)
     )
     assert "projection_rankme" not in found
-    assert "stage final (192 dims)" in found["lidar"].protocol
+    assert "eval layer final (192 dims)" in found["lidar"].said
     assert load_method(model).project(torch.rand(1, 3, 12, 12)) is None
 
 

@@ -55,7 +55,7 @@ def inputs(tmp_path_factory):
 
 def run(inputs, out, seed=0, **keys):
     out.mkdir()
-    return {score.metric: score for score in few_labels(*inputs, config(**keys), seed, CPU, out)}
+    return {score.metric: score for score in few_labels(*inputs, config(**keys), keys.get("eval_layer", "final"), seed, CPU, out)}
 
 
 def test_scores_have_draws_baselines_and_intervals_and_repeat(inputs, tmp_path):
@@ -73,16 +73,16 @@ def test_scores_have_draws_baselines_and_intervals_and_repeat(inputs, tmp_path):
     low, high = wilson(30 * values.mean(), 30)
     assert top.low == pytest.approx(max(0, top.value - np.hypot(half, top.value - low)))
     assert top.high == pytest.approx(min(1, top.value + np.hypot(half, high - top.value)))
-    assert "6 labels (2 a class), 2 seeded draws of 30" in top.protocol
-    assert "2-fold cross-validation" in top.protocol
+    assert "6 labels (2 a class), 2 seeded draws of 30" in top.said
+    assert "2-fold cross-validation" in top.said
     gain = scores["few_labels.2shot.linear.gain_over_raw_pixels"]
     assert gain.value == pytest.approx(top.value - scores["few_labels.2shot.linear.raw_pixels_top1"].value)
     assert -1 <= gain.low <= gain.value <= gain.high <= 1
     whole = scores["few_labels.100pct.finetune.from_scratch_top1"]
-    assert "32 images drawn" not in whole.protocol  # two steps of all 30
-    assert "60 images drawn (2 steps of 30)" in whole.protocol
+    assert "32 images drawn" not in whole.said  # two steps of all 30
+    assert "60 images drawn (2 steps of 30)" in whole.said
     tuned = scores["few_labels.100pct.finetune.gain_over_raw_pixels"]
-    assert "minus few_labels.100pct.linear.raw_pixels_top1" in tuned.protocol
+    assert "minus few_labels.100pct.linear.raw_pixels_top1" in tuned.said
     assert tuned.value == pytest.approx(
         scores["few_labels.100pct.finetune.top1"].value - scores["few_labels.100pct.linear.raw_pixels_top1"].value
     )
@@ -94,7 +94,7 @@ def test_what_the_labels_do_not_allow_is_skipped_with_a_line(inputs, tmp_path, c
     caplog.set_level("INFO", "ssl_pipelines")
     scores = run(inputs, tmp_path / "out", shots=[1, 11], fractions=[0.05], finetune={"draws": 0})
     assert {metric.split(".")[1] for metric in scores} == {"1shot"}
-    assert "l2 fixed: 1" in scores["few_labels.1shot.linear.top1"].protocol
+    assert "l2 fixed: 1" in scores["few_labels.1shot.linear.top1"].said
     notes = json.loads((tmp_path / "out" / "few_labels.notes.json").read_text())["left_out"]
     assert notes == [
         "11 a class is skipped: class 'left' has 10 labeled images",
@@ -118,7 +118,7 @@ def test_without_labels_it_does_not_apply(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"stage": "layer9"}, r"few_labels\.stage='layer9' is unknown"),
+        ({"eval_layer": "layer9"}, r"few_labels\.eval_layer='layer9' is unknown"),
         ({"finetune": {"trainable": 9}}, r"few_labels\.finetune\.trainable=9 is refused: .* 1 to 4"),
         ({"timm": "resnet181"}, r"few_labels\.timm='resnet181' is unknown"),
         ({"shots": [], "fractions": []}, r"few_labels: shots and fractions are both empty"),
@@ -155,7 +155,7 @@ def test_weights_that_can_be_had_stand_beside_ours(inputs, tmp_path, monkeypatch
     real = timm.create_model
     monkeypatch.setattr(imagenet.timm, "create_model", lambda name, pretrained, **more: real(name, **more))
     scores = run(inputs, tmp_path / "out", timm="resnet10t", timm_size=32, fractions=[], finetune={"draws": 0})
-    assert "stage resnet10t" in scores["few_labels.2shot.linear.timm_top1"].protocol
+    assert "eval layer resnet10t" in scores["few_labels.2shot.linear.timm_top1"].said
     assert scores["few_labels.2shot.linear.gain_over_timm"].baseline == "timm"
 
 
@@ -234,3 +234,18 @@ def test_no_label_outside_the_draw_is_read(inputs, tmp_path, monkeypatch):
     test = Store.open(inputs[1]).ids("test")
     places = [k for k, ids in enumerate(asked) if len(ids) == len(test) and np.array_equal(ids, test)]
     assert places[-1] == len(asked) - 1
+
+
+def test_one_layer_or_the_best_of_each_draw(tmp_path):
+    store, model = make_store(tmp_path / "store", {"train": 24, "test": 30}), make_model(tmp_path / "model", "rotation")
+    (tmp_path / "features").mkdir()
+    extract_features(model, store, ExtractConfig(random_init_seeds=1), 0, CPU, tmp_path / "features")
+    inputs = (model, store, tmp_path / "features")
+    quick = {"shots": [2], "fractions": [], "finetune": {"draws": 0}}
+    named, final, best = (run(inputs, tmp_path / name, eval_layer=name, **quick) for name in ("layer2", "final", "best"))
+    top, random = "few_labels.2shot.linear.top1", "few_labels.2shot.linear.random_init_top1"
+    assert "eval layer layer2; " in named[top].said
+    assert "eval layer layer2; " in named[random].said, "the baseline at the same layer"
+    assert (named[top].eval_layer, named[random].eval_layer) == ("layer2", None)
+    assert final[top].eval_layer == "layer4", "what `final` stands for"
+    assert "eval layer layer" in best[top].said

@@ -34,8 +34,8 @@ def test_learns_and_repeats(model, store, tmp_path):
     assert one["finetune.top1"].value > 0.9
     assert one["finetune.gain"].value == pytest.approx(one["finetune.top1"].value - one["finetune.from_scratch_top1"].value)
     assert one["finetune.gain"].baseline == one["finetune.from_scratch_top1"].baseline == "from_scratch"
-    assert "1,280 images drawn (20 steps of 64)" in one["finetune.top1"].protocol
-    assert "from fresh weights, same budget" in one["finetune.from_scratch_top1"].protocol
+    assert "1,280 images drawn (20 steps of 64)" in one["finetune.top1"].said
+    assert "from fresh weights, same budget" in one["finetune.from_scratch_top1"].said
     assert one == two
     for name in ("finetune.json", "finetune.predictions.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -95,7 +95,7 @@ def test_a_transformer_learns_too(store, tmp_path):
 def test_a_small_set_shrinks_the_batch(model, tmp_path):
     store = make_store(tmp_path / "s", {"train": 24, "test": 30})
     scores = run(model, store, tmp_path / "out", FinetuneConfig(images_seen=48))
-    assert "48 images drawn (2 steps of 24)" in scores["finetune.top1"].protocol
+    assert "48 images drawn (2 steps of 24)" in scores["finetune.top1"].said
 
 
 def test_a_loss_that_is_no_number_ends_it(model, store, tmp_path):
@@ -116,8 +116,8 @@ def test_without_labels_it_does_not_apply(model, tmp_path):
 def test_a_fraction_of_the_labels(model, store, tmp_path):
     config = FinetuneConfig(images_seen=64, batch_size=8, labels_fraction=0.1)
     scores = run(model, store, tmp_path / "out", config)
-    assert "fit 9, validation 3" in scores["finetune.top1"].protocol
-    assert "test 60 images" in scores["finetune.top1"].protocol
+    assert "fit 9, validation 3" in scores["finetune.top1"].said
+    assert "test 60 images" in scores["finetune.top1"].said
     frame = Frame.of(Store.open(store), 0, "finetune")
     few, again, one = frame.thinned(0.1, 0), frame.thinned(0.1, 0), frame.thinned(0.0001, 0)
     assert np.array_equal(few.both, again.both)

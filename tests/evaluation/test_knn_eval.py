@@ -105,10 +105,10 @@ def test_the_protocol_says_which_k_was_used(store, tmp_path):
     features = write_features(tmp_path / "f", store, one_stage())
     fitting, table = run(features, store, KnnConfig(k=120), tmp_path / "fitting")
     clipped, same = run(features, store, KnnConfig(k=121), tmp_path / "clipped")
-    assert "k=120, T=0.07" in fitting["knn.top1"].protocol
+    assert "k=120, T=0.07" in fitting["knn.top1"].said
     for metric in ("knn.top1", "knn.random_init_top1", "knn.raw_pixels_top1"):
-        assert "k=120 (121 asked for), T=0.07" in clipped[metric].protocol
-        assert "bank: fit and validation, 120 images" in clipped[metric].protocol
+        assert "k=120 (121 asked for), T=0.07" in clipped[metric].said
+        assert "bank: fit and validation, 120 images" in clipped[metric].said
     assert table.equals(same)
 
 
@@ -120,7 +120,7 @@ def test_the_stage_is_the_best_on_validation_for_each_source(store, tmp_path):
     scores, table = run(features, store, config, tmp_path / "out")
     for source, metric in (("trained", "knn.top1"), ("random_init/0", "knn.random_init_top1")):
         stage, share, _, _ = oracle(features, store, source, config)
-        assert f"stage {stage} ({DIM} dims) of 3 stages, chosen on validation ({share:.4f})" in scores[metric].protocol
+        assert f"eval layer {stage} ({DIM} dims) of 3 layers, chosen on validation ({share:.4f})" in scores[metric].said
     assert table["prediction"].tolist() == oracle(features, store, "trained", config)[2]
 
 
@@ -129,7 +129,7 @@ def test_equal_stages_the_shallowest_is_taken(store, tmp_path):
     features = write_features(tmp_path / "f", store, spread)
     for path in (features / "trained" / "a").iterdir():
         (features / "trained" / "b" / path.name).write_bytes(path.read_bytes())
-    assert "stage a " in run(features, store, KnnConfig(k=5), tmp_path / "out")[0]["knn.top1"].protocol
+    assert "eval layer a " in run(features, store, KnnConfig(k=5), tmp_path / "out")[0]["knn.top1"].said
 
 
 def test_test_features_choose_no_stage(store, tmp_path):
@@ -139,7 +139,7 @@ def test_test_features_choose_no_stage(store, tmp_path):
     path = features / "trained" / "b" / "test.npy"
     np.save(path, np.eye(NUM_CLASSES, DIM, dtype=np.float32)[opened.labels(opened.ids("test"))])
     scores, _ = run(features, store, KnnConfig(k=5), tmp_path / "out")
-    assert "stage a " in scores["knn.top1"].protocol
+    assert "eval layer a " in scores["knn.top1"].said
 
 
 def test_test_labels_move_the_score_and_nothing_else(store, tmp_path):
@@ -152,7 +152,7 @@ def test_test_labels_move_the_score_and_nothing_else(store, tmp_path):
     table.to_parquet(store / "manifest.parquet", index=False)
     after, same = run(features, store, KnnConfig(k=5), tmp_path / "after")
     assert same["prediction"].equals(answers["prediction"])
-    assert {m: s.protocol for m, s in after.items()} == {m: s.protocol for m, s in before.items()}
+    assert {m: s.said for m, s in after.items()} == {m: s.said for m, s in before.items()}
     assert before["knn.top1"].value > 0.5 > after["knn.top1"].value
 
 
@@ -161,8 +161,8 @@ def test_without_a_validation_split_a_seeded_share_of_train_chooses_and_the_bank
     spread = one_stage() | {"trained": {"a": 3.0, "b": 0.5}} | {f"random_init/{i}": {"a": 1.0, "b": 1.0} for i in (0, 1)}
     features = write_features(tmp_path / "f", store, spread)
     scores, table = run(features, store, KnnConfig(k=5), tmp_path / "out")
-    protocol = scores["knn.top1"].protocol
-    assert re.search(r"stage b .*bank: fit and validation, 60 images; fit 48, validation 12 \(a seeded 20% of train", protocol)
+    protocol = scores["knn.top1"].said
+    assert re.search(r"eval layer b .*bank: fit and validation, 60 images; fit 48, validation 12 \(a seeded 20% of train", protocol)
     opened = Store.open(store)
     labels = dict(zip(opened.ids("train").tolist(), opened.labels(opened.ids("train")).tolist(), strict=True))
     known = vectors(features, "trained", "b")

@@ -59,8 +59,8 @@ def test_known_probabilities_give_known_bits(images):
     assert (histogram.metric, histogram.baseline) == ("likelihood.histogram_bits_per_dim", "histogram")
     assert histogram.value == pytest.approx(np.mean(alone), rel=1e-6)
     for words in ("2 levels, 12 px", "mixture of 2 mask sets", "90 test images", "432 symbols", "a uniform guess costs 1"):
-        assert words in ours.protocol, words
-    assert "48 training images" in histogram.protocol
+        assert words in ours.said, words
+    assert "48 training images" in histogram.said
 
 
 def test_eight_bits_without_knowledge(images):
@@ -70,7 +70,7 @@ def test_eight_bits_without_knowledge(images):
     ours, histogram = likelihood_scores(method, images, seed=0)
     assert ours.value == pytest.approx(8, rel=1e-6)
     assert histogram.value < 8, "noise below 90 is likely"
-    assert "256 levels" in ours.protocol
+    assert "256 levels" in ours.said
 
 
 def test_palette_tokens_have_a_unit_of_their_own(images):
@@ -80,7 +80,7 @@ def test_palette_tokens_have_a_unit_of_their_own(images):
     assert (ours.metric, histogram.metric) == ("likelihood.bits_per_token", "likelihood.histogram_bits_per_token")
     assert ours.value == pytest.approx(math.log2(6), rel=1e-6)
     assert 0 < histogram.value < math.log2(6)
-    assert "not comparable" in ours.protocol
+    assert "not comparable" in ours.said
 
 
 def test_what_has_no_likelihood_has_no_score(images, tmp_path):
@@ -117,7 +117,7 @@ def test_extraction_leaves_it_for_metrics_and_report(images, tmp_path, name, the
         [card] = shown
         assert [cell.label for cell in card.cells] == ["Bits per dim", "Bits per dim, histogram of single values"]
         assert card.cells[0].value == f"{stored[0]['value']:.4g}"
-        assert card.protocol == stored[0]["protocol"]
+        assert card.protocol == stored[0]["protocol"]["words"]
         assert other_scores(scores) is None
 
 

@@ -54,14 +54,15 @@ def test_scores_and_predictions(store, tmp_path, room):
     rows = json.loads((out / f"{room}_eval.json").read_text())
     assert [row["metric"] for row in rows] == [f"{room}.{name}" for name in ("top1", "random_init_top1", "raw_pixels_top1", "gain")]
     assert [row["baseline"] for row in rows] == [None, "random_init", "raw_pixels", "random_init"]
-    assert all(set(row) == {"metric", "value", "low", "high", "n", "protocol", "seed", "baseline", "stage"} for row in rows)
+    keys = {"metric", "value", "low", "high", "n", "protocol", "seed", "baseline", "eval_layer", "chosen"}
+    assert all(set(row) == keys for row in rows)
     assert all(row["n"] == 60 and row["seed"] == 7 and row["low"] <= row["value"] <= row["high"] for row in rows)
     trained, random, gain = (scores[f"{room}.{name}"] for name in ("top1", "random_init_top1", "gain"))
     assert trained.value > 0.9 > random.value > 0.4 > 1 / 3
     assert gain.value == pytest.approx(trained.value - random.value)
-    assert "stage final (8 dims)" in trained.protocol
-    assert "fit 90, validation 30 (the store's split), test 60" in trained.protocol
-    assert "mean of 2 seeds" in random.protocol
+    assert "eval layer final (8 dims)" in trained.said
+    assert "fit 90, validation 30 (the store's split), test 60" in trained.said
+    assert "mean of 2 seeds" in random.said
     table, opened = pd.read_parquet(out / f"{room}_eval.predictions.parquet"), Store.open(store)
     assert table.dtypes.astype(str).to_dict() == {"id": "int64", "label": "int64", "prediction": "int64"}
     assert np.array_equal(table["id"], opened.ids("test"))
@@ -93,8 +94,8 @@ def test_the_stage_is_chosen_on_validation_for_each_source(store, tmp_path, room
     features = write_features(tmp_path / "f", store, ["early", "middle", "late"], strength)
     run, config = ROOMS[room]
     scores = run(features, store, config, 0, tmp_path)
-    assert "stage middle (8 dims) of 3 stages, chosen on validation" in scores[0].protocol
-    assert "stage early (8 dims) of 3 stages" in scores[1].protocol
+    assert "eval layer middle (8 dims) of 3 layers, chosen on validation" in scores[0].said
+    assert "eval layer early (8 dims) of 3 layers" in scores[1].said
     assert min(scores[0].value, scores[1].value) > 0.9
 
 
@@ -122,7 +123,7 @@ def test_test_labels_decide_nothing(store, tmp_path, room):
         out.mkdir()
         scores = run(features, folder, config, 0, out)
         answers = pd.read_parquet(out / f"{room}_eval.predictions.parquet")["prediction"].tolist()
-        results.append(([score.protocol for score in scores], answers, scores[0].value))
+        results.append(([score.said for score in scores], answers, scores[0].value))
     assert results[0][:2] == results[1][:2]
     assert results[1][2] < results[0][2] - 0.2
 
@@ -187,7 +188,7 @@ def test_an_end_of_the_grid_and_no_convergence_are_warned_of(store, tmp_path, ca
         scores = linear_eval(features, store, LinearConfig(num_values=3, max_iterations=1), 0, tmp_path)
     assert "is at an end of the grid" in caplog.text
     assert "not converged after 1 iterations" in caplog.text
-    assert "NOT converged" in scores[0].protocol
+    assert "NOT converged" in scores[0].said
     caplog.clear()
     features = write_features(
         tmp_path / "g", store, ["final"], FINAL | {("raw_pixels", "pixels"): 2.0, ("random_init", "final"): 2.0}
@@ -200,7 +201,7 @@ def test_an_end_of_the_grid_and_no_convergence_are_warned_of(store, tmp_path, ca
 def test_k_larger_than_the_bank_is_clipped_and_said(store, tmp_path):
     features = write_features(tmp_path / "f", store, ["final"], FINAL)
     scores = knn_eval(features, store, KnnConfig(k=5000), 0, tmp_path)
-    assert "k=120 (5000 asked for), T=0.07" in scores[0].protocol
+    assert "k=120 (5000 asked for), T=0.07" in scores[0].said
 
 
 def test_features_of_another_store_are_refused(store, tmp_path):

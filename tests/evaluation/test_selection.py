@@ -27,7 +27,7 @@ def partly_labeled(folder, labels, splits):
 
 
 def features_of(folder, store, rows):
-    """One stage, `rows` (N, D) by id, in the split of each."""
+    """One layer, `rows` (N, D) by id, in the split of each."""
     opened = Store.open(store)
     write_features(
         folder, store, {s: {"final": 1.0} for s in ("trained", "random_init/0", "random_init/1")} | {"raw_pixels": {"pixels": 1.0}}
@@ -53,7 +53,8 @@ def half(tmp_path):
 
 def run(half, out, **values):
     out.mkdir()
-    return select(half[0], half[1], SelectConfig(**values), 0, out)
+    config = SelectConfig(**values)
+    return select(half[0], half[1], config, config.eval_layer or "final", 0, out)
 
 
 def test_typicality_takes_the_clusters_without_labels(half, tmp_path):
@@ -96,8 +97,8 @@ def test_the_files(half, tmp_path):
 def test_refusals(half, tmp_path):
     with pytest.raises(InputError, match=r"select.count=61: 60 images have no label; allowed is 1 to 60"):
         run(half, tmp_path / "many", count=61)
-    with pytest.raises(InputError, match=r"select.stage='layer9' is unknown. Allowed: final"):
-        run(half, tmp_path / "stage", stage="layer9")
+    with pytest.raises(InputError, match=r"select.eval_layer='layer9' is unknown. Allowed: final"):
+        run(half, tmp_path / "layer", eval_layer="layer9")
     assert not everything_is_labeled(half[1])
 
 
@@ -134,7 +135,7 @@ def uneven(tmp_path):
 
 def simulate(uneven, out, **values):
     out.mkdir()
-    scores = trial(*uneven, SelectConfig(simulate=True, **(SMALL | values)), 0, out)
+    scores = trial(*uneven, SelectConfig(simulate=True, **(SMALL | values)), "final", 0, out)
     return {score.metric: score for score in scores}
 
 
@@ -145,7 +146,7 @@ def test_the_simulation_sees_that_typicality_beats_chance_here(uneven, tmp_path)
     gain = scores["select.typicality.3.gain"]
     assert gain.value == pytest.approx(scores["select.typicality.3.top1"].value - scores["select.random.3.top1"].value, abs=1e-6)
     assert 0 < gain.low <= gain.value <= gain.high
-    assert "mean of 20 seeded draws" in scores["select.random.3.top1"].protocol
+    assert "mean of 20 seeded draws" in scores["select.random.3.top1"].said
     assert len(scores) == 2 * 5
 
 
@@ -158,7 +159,7 @@ def test_the_simulation_repeats_and_test_labels_only_move_the_score(uneven, tmp_
     table.to_parquet(uneven[1] / "manifest.parquet", index=False)
     moved = simulate(uneven, tmp_path / "moved", budgets=(3,), pool=102)
     for metric, score in first.items():
-        assert moved[metric].protocol == score.protocol, "l2 and choices are the same"
+        assert moved[metric].said == score.said, "l2 and choices are the same"
     assert moved["select.typicality.3.top1"].value < 0.1
 
 

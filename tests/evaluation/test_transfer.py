@@ -16,6 +16,7 @@ from ssl_pipelines.evaluation.features import extract_features, reads, view_of
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.knn import knn_eval
 from ssl_pipelines.evaluation.linear import linear_eval
+from ssl_pipelines.evaluation.protocols import described, sentence
 from ssl_pipelines.evaluation.scores import Outcome
 from ssl_pipelines.evaluation.transfer import Answers, Protocol, answer, can_read, read_answer, shown, transfer_scores
 from ssl_pipelines.training.model import load_method
@@ -28,7 +29,7 @@ PROTOCOL = Protocol(LinearConfig(num_values=3), KnnConfig(k=5), ExtractConfig(ra
 
 def answered(source, model, store, out):
     out.mkdir()
-    answer(source, model, store, PROTOCOL, RUNTIME, out)
+    answer(source, model, store, "final", PROTOCOL, RUNTIME, out)
     return {head: read_answer(out, head) for head in ("linear", "knn")}
 
 
@@ -59,7 +60,8 @@ def test_each_source_answers_as_in_the_rooms(store, model, tmp_path):
         assert rooms[head][f"{head}.random_init_top1"].value == pytest.approx(
             (shares["random_init/0"] + shares["random_init/1"]) / 2
         )
-        assert rooms[head][f"{head}.top1"].protocol.startswith(made["trained"][head].protocol)
+        ours = made["trained"][head]
+        assert rooms[head][f"{head}.top1"].said.startswith(sentence(ours.protocol, [ours.chosen]))
     assert not (tmp_path / "trained" / "features").exists()
 
 
@@ -68,8 +70,9 @@ def test_gray_images_are_repeated_for_an_encoder_that_takes_three(model, tmp_pat
     images = torch.from_numpy(Store.open(store).gather(np.arange(5)).fields["image"])
     assert torch.equal(view_of(images, method), view_of(images.repeat(1, 1, 1, 3), method))
     outcome = answered("trained", model, store, tmp_path / "out")["linear"]
-    assert outcome.protocol.endswith("; images gray repeated in 3 channels")
-    assert "gray" not in answered("raw_pixels", model, store, tmp_path / "raw")["linear"].protocol
+    assert outcome.protocol["images"] == {"channels": 3}
+    assert sentence(outcome.protocol, [outcome.chosen]).endswith("; images gray repeated in 3 channels")
+    assert "images" not in answered("raw_pixels", model, store, tmp_path / "raw")["linear"].protocol
     answered("random_init/0", model, store, tmp_path / "random")  # its batch-norm statistics come from the same images
 
 
@@ -87,7 +90,7 @@ def test_another_size_is_said_and_too_many_channels_are_seen(model, tmp_path):
     assert not can_read(model, store)
     config = json.loads((model / "config.json").read_text())
     store.size, store.channels = 20, 3
-    assert shown(store, model) == f"; images resized from 20 to {config['image_size']} px"
+    assert shown(store, model) == {"images": {"view_size": 20, "size": config["image_size"]}}
 
 
 def test_without_labels_it_does_not_apply(model, tmp_path):
@@ -101,7 +104,10 @@ def outcomes(store, seed, shares):
     frame, random = Frame.of(Store.open(store), 0, "x"), np.random.default_rng(seed)
     labels = frame.store.labels(frame.test)
     found = {
-        source: [Outcome(np.where(random.random(len(labels)) < share, labels, (labels + 1) % 3), f"by {source}", "final")] * times
+        source: [
+            Outcome(np.where(random.random(len(labels)) < share, labels, (labels + 1) % 3), described(f"by {source}"), "final")
+        ]
+        * times
         for source, (share, times) in shares.items()
     }
     return frame, labels, found

@@ -81,7 +81,7 @@ def test_nothing_and_one_pixel(model):
     assert np.isfinite(encoder.embed_contents([encoded(noise(0, 1, 1))]).vectors).all()
 
 
-def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
+def test_a_layer_is_the_layer_of_the_encoder(tmp_path):
     folder = make_model(tmp_path / "igpt", "rotation")
     method, blank = load_method(folder), encoded(noise(3))
     names = list(method.stages(torch.zeros(1, 3, SIZE, SIZE)))
@@ -89,9 +89,9 @@ def test_a_stage_is_the_stage_of_the_encoder(tmp_path):
         pixels = torch.from_numpy(decode(blank, DecodeSpec(SIZE, 3, 10**6))[0][None])
         with torch.no_grad():
             expected = method.stages(plain_view(pixels, method.image_size))[name].numpy()
-        np.testing.assert_allclose(ImageEncoder(folder, stage=name).embed_contents([blank]).vectors, expected, atol=1e-6)
-    with pytest.raises(InputError, match=r"embed.stage='layer9' is unknown.*final"):
-        ImageEncoder(folder, stage="layer9", key="embed.stage")
+        np.testing.assert_allclose(ImageEncoder(folder, eval_layer=name).embed_contents([blank]).vectors, expected, atol=1e-6)
+    with pytest.raises(InputError, match=r"embed.eval_layer='layer9' is unknown.*final"):
+        ImageEncoder(folder, eval_layer="layer9", key="embed.eval_layer")
 
 
 def test_a_large_image_is_refused_by_the_limit_that_is_given(model):

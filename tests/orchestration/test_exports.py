@@ -77,9 +77,9 @@ def test_the_card_of_the_champion_can_be_followed(home, digits, caplog):
     assert max(max(values.values()) for values in note["largest_difference"].values()) <= 1e-4
 
 
-def test_a_folder_a_stage_and_why_there_is_no_file(home, digits, caplog, without_onnx):
+def test_a_folder_a_layer_and_why_there_is_no_file(home, digits, caplog, without_onnx):
     model_of(home / "model", digits, 1, 300)
-    make_export(parameters(export={"model": "model", "folder": "out", "stage": "final"}))
+    make_export(parameters(export={"model": "model", "folder": "out", "eval_layer": "final"}))
     assert "export: no encoder.onnx: torch or onnxruntime cannot express this network (ValueError: not today)" in caplog.text
     assert "export: no timm.safetensors: timm has no twin of resnet_small" in caplog.text
     card = (home / "out/README.md").read_text()
@@ -94,7 +94,7 @@ def test_what_is_not_there_or_would_be_lost_is_refused(home, digits, without_onn
         ({"model": "nowhere"}, "export.model='nowhere' is no model folder"),
         ({"model": "@champion"}, "export.model='@champion': sqlite:"),
         ({"model": "model", "folder": "model"}, "export.folder='model' holds something that is no export"),
-        ({"model": "model", "stage": "layer9"}, "export.stage='layer9' is unknown"),
+        ({"model": "model", "eval_layer": "layer9"}, "export.eval_layer='layer9' is unknown"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):
             make_export(parameters(export=block))

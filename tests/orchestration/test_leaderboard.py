@@ -100,7 +100,7 @@ def test_rows_curves_list_page_and_pictures(finished):
     rows = {row.method: row for row in read_rows(finished.docs)}
     assert set(rows) == set(METHODS)
     simclr = rows["simclr"]
-    assert (simclr.family, simclr.dataset, simclr.encoder, simclr.stage) == ("contrastive", "digits", "resnet_small", "final")
+    assert (simclr.family, simclr.dataset, simclr.encoder, simclr.eval_layer) == ("contrastive", "digits", "resnet_small", "final")
     assert (simclr.images_seen, simclr.views_seen, simclr.seed) == (64, 128, 0)
     assert simclr.linear_top1 is not None
     assert simclr.random_init_top1 is not None

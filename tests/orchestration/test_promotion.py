@@ -27,10 +27,7 @@ from ssl_pipelines.training.model import describe, save_weights, write_descripti
 from ssl_pipelines.training.pretrain import data_facts
 
 N = 400
-PROTOCOL = (
-    "multinomial logistic regression with L2; stage final ({dims} dims); l2={l2} of {values} values 1e-06..100000 chosen on validation "
-    "(top-1 0.9000); refit on fit and validation: {steps} iterations, gradient 1.0e-06, converged"
-)
+FRAME = {"fit": 900, "validation": 100, "test": N}
 
 
 @pytest.fixture
@@ -54,12 +51,15 @@ def model_of(folder: Path, store: Path, seed: int, right: int, *, values: int = 
     return Candidate(folder, store, judged(right, values, sha256, dims=64 + seed))
 
 
-def judged(right: int, values: int = 9, sha256: str = "s" * 64, dims: int = 64) -> Judged:
+def judged(right: int, values: int = 9, sha256: str = "s" * 64, dims: int = 64, layer: str = "final") -> Judged:
     labels = np.arange(N) % 10
     answers = np.where(np.arange(N) < right, labels, (labels + 1) % 10)
-    protocol = PROTOCOL.format(dims=dims, l2=0.1 * dims, values=values, steps=dims)
-    half = Outcome(np.where(np.arange(N) < N // 2, labels, -1), protocol)
-    scores = score_all("linear", Outcome(answers, protocol, "final"), {"random_init": [half]}, labels, 0, f"test {N} images")
+    fit = {"kind": "linear_probe", "solver": "full-batch L-BFGS", "standardize": True}
+    protocol = fit | {"l2_values": values, "l2_weakest": 1e-6, "l2_strongest": 1e5}
+    read = {"eval_layer": layer, "dims": dims, "layers": 1, "l2": 0.1 * dims, "validation_top1": 0.9}
+    chosen = read | {"iterations": dims, "gradient": 1e-6, "converged": True}
+    half = Outcome(np.where(np.arange(N) < N // 2, labels, -1), protocol, layer, chosen)
+    scores = score_all("linear", Outcome(answers, protocol, layer, chosen), {"random_init": [half]}, labels, 0, FRAME)
     table = pd.DataFrame({"id": np.arange(N), "label": labels, "prediction": answers})
     return Judged("digits", sha256, [asdict(score) for score in scores], table)
 
@@ -138,12 +138,56 @@ def test_other_data_and_another_protocol_are_no_comparison(made, caplog):
     assert "other data than the champion's, so no comparison: digits tttttttttttt here, digits ssssssssssss there" in caplog.text
     promote(made(2, 390, values=45), parameters())
     assert "other protocol than the champion's" in caplog.text
-    assert "'l2 of 45 values" in caplog.text
+    assert "l2_values 45 here, l2_values 9 there" in caplog.text
     assert champion() == "1"
     # The champion judged anew by the protocol of today can be beaten again.
     promote(made(1, 300, values=45), parameters())
     promote(made(2, 390, values=45), parameters())
     assert champion() == "2"
+
+
+def test_the_same_weights_served_at_the_layer_of_their_score_take_their_own_place(made, caplog):
+    """A champion of an earlier version was served at `final`, whatever layer its score was made at."""
+    caplog.set_level("INFO", "ssl_pipelines")
+    old = made(1, 300)
+    promote(old, parameters())
+    registry = Registry(tracker(), "encoder")
+    registry.tracker.client.delete_model_version_tag("encoder", "1", "eval_layer")
+    promote(replace(old, judged=judged(300, layer="layer2")), parameters())
+    assert registry.aliases == {"champion": "2", "previous": "1"}
+    assert registry.version("2").tags["eval_layer"] == "layer2"
+    assert "the weights of version 1, served from now on at layer2, where they were scored" in caplog.text
+    promote(replace(old, judged=judged(300, layer="layer2")), parameters())
+    assert len(registry.versions) == 2, "nothing to do"
+
+
+def test_a_judgement_whose_protocol_is_a_sentence_is_no_comparison(made, caplog):
+    promote(made(1, 300), parameters())
+    rows = [
+        dict(row) | {"protocol": "multinomial logistic regression; stage final; l2=0.1 of 9 values"} for row in judged(390).scores
+    ]
+    promote(replace(made(2, 390), judged=replace(judged(390), scores=rows)), parameters())
+    assert champion() == "1"
+    assert "no comparison: the candidate was judged before, its protocol is a sentence of an earlier version" in caplog.text
+
+
+def test_how_many_candidates_the_same_test_images_have_judged(made, caplog):
+    caplog.set_level("INFO", "ssl_pipelines")
+    promote(made(1, 300), parameters())
+    assert "these test images have judged 1 candidate so far" in caplog.text
+    # Trainings that were scored on them and never put up, with two evaluations of one of them; one on other images; one without a score.
+    for sha256, scored in (("s" * 64, True), ("s" * 64, True), ("t" * 64, True), ("s" * 64, False)):
+        run = tracker()
+        run.open_evaluation({}, "pretraining", {"dataset.sha256": sha256})
+        for _ in range(2 if scored else 0):
+            evaluation = tracker()
+            evaluation.open_evaluation({"mlflow_run_id": run.run_id}, "evaluation", {})
+            evaluation.metrics([("linear.top1", 0.5, 0)])
+            run.finish("FINISHED")
+    promote(made(2, 302), parameters())
+    assert "version 2 of encoder is not @champion" in caplog.text
+    assert "version 1 stays; these test images have judged 4 candidates so far" in caplog.text
+    assert Registry(tracker(), "encoder").version("2").tags["candidates_judged"] == "4"
 
 
 def test_a_first_champion_has_to_beat_its_random_initialization(made, caplog):

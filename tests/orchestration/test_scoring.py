@@ -40,7 +40,13 @@ def inputs(tmp_path, monkeypatch):
             "diagnose": SMALL | changes,
             "runtime": {"accelerator": "cpu"},
         }
-        return diagnose_features(Artifact(store, name), Artifact(model, "model"), Artifact(features, name), parameters)
+        artifacts = (
+            Artifact(store, name),
+            Artifact(model, "model"),
+            Artifact(features, name),
+            Artifact(tmp_path / "none", "unscored"),
+        )
+        return diagnose_features(*artifacts, parameters)
 
     yield run
     begin(Session())
@@ -53,7 +59,7 @@ def test_numbers_then_nothing_to_do_then_a_reason(inputs, tmp_path, caplog):
     assert made.path == folder
     assert "diagnose.alignment" in {row["metric"] for row in json.loads((folder / "diagnose.json").read_text())}
     record = json.loads((folder / "diagnose.record.json").read_text())
-    assert record["inputs"] == {"store": "a", "model": "model", "features": "a"}
+    assert record["inputs"] == {"store": "a", "model": "model", "features": "a", "linear_scores": "unscored"}
     assert record["parameters"]["diagnose.views"] == 2
     assert "methods.contrastive.simclr.SimCLR" in record["code"]["definitions"]
     assert inputs({}, "a").fingerprint == made.fingerprint
@@ -77,9 +83,9 @@ def test_what_cannot_be_done_is_noted_until_it_can(inputs, tmp_path):
     assert json.loads((folder / "diagnose.json").read_text())
 
 
-def test_a_stage_that_is_not_there_leaves_the_former_numbers(inputs, tmp_path):
+def test_a_layer_that_is_not_there_leaves_the_former_numbers(inputs, tmp_path):
     inputs({"train": 40, "test": 9}, "a")
     before = (tmp_path / "data/07_model_output/diagnose.json").read_bytes()
-    with pytest.raises(InputError, match=r"diagnose\.stage='layer9' is unknown"):
-        inputs({}, "a", stage="layer9")
+    with pytest.raises(InputError, match=r"diagnose\.eval_layer='layer9' is unknown"):
+        inputs({}, "a", eval_layer="layer9")
     assert (tmp_path / "data/07_model_output/diagnose.json").read_bytes() == before

@@ -99,7 +99,7 @@ def test_a_later_evaluation_is_what_counts_and_an_experiments_own_where_there_is
     found = numbers(compared)
     assert list(found["runs"]) == ["near", "rotation"]
     assert found["scores"]["rotation"]["knn.top1"] == before
-    assert "k=1" in found["scores"]["near"]["knn.top1"]["protocol"]
+    assert found["scores"]["near"]["knn.top1"]["protocol"]["k"] == 1
     assert found["scores"]["near"]["linear.top1"] == found["scores"]["rotation"]["linear.top1"]
     assert "judged by different protocols: knn_eval.k differ" in (compared.root / PAGE).read_text()
 

@@ -46,8 +46,8 @@ def test_it_is_made_anew_when_its_parameters_change_and_not_otherwise(finished):
 
 
 def test_a_stage_that_is_not_there_is_refused_in_one_line(finished, refused):
-    message = refused(lambda: finished.run("--pipeline=diagnose", params="diagnose.stage=layer9"))
-    assert "diagnose.stage='layer9' is unknown" in message
+    message = refused(lambda: finished.run("--pipeline=diagnose", params="diagnose.eval_layer=layer9"))
+    assert "diagnose.eval_layer='layer9' is unknown" in message
     assert "final" in message
 
 

@@ -103,7 +103,7 @@ REFUSED = {
     "embed.source=photos,embed.model=@": ("embed.model='@'",),
     "embed.source=photos,embed.model=models:/": ("embed.model='models:/'",),
     f"embed.source=photos,embed.model={'f' * 32}": ("no such run",),
-    "embed.source=photos,embed.stage=layer9": ("embed.stage='layer9' is unknown", "final"),
+    "embed.source=photos,embed.eval_layer=layer9": ("embed.eval_layer='layer9' is unknown", "final"),
     "embed.source=photos,embed.output=a.csv": ("embed.output='a.csv' is refused", ".parquet"),
     "embed.source=photos,embed.output=taken.parquet": ("taken.parquet", "not written by embed"),
     "embed.source=photos,embed.output=theirs.parquet": ("theirs.parquet", "not written by embed"),
@@ -181,9 +181,9 @@ def test_search_in_a_file_of_embeddings_uses_the_model_that_made_it(finished, ph
     )
     assert "was embedded by models:/encoder@champion" in message
     message = refused(
-        lambda: finished.run("--pipeline=search", params="search.source=e.parquet,search.query=photos,search.stage=x")
+        lambda: finished.run("--pipeline=search", params="search.source=e.parquet,search.query=photos,search.eval_layer=x")
     )
-    assert "leave search.stage out" in message
+    assert "leave search.eval_layer out" in message
     shutil.rmtree(photos)  # the pictures are gone, the embeddings are not
     finished.run("--pipeline=search", params="search.source=e.parquet,search.query=asked.png")
     page = (made(finished, "data/13_search/asked-*") / "search.html").read_text()

@@ -40,6 +40,6 @@ def test_a_page_and_scores_and_then_nothing_to_do(finished, refused):
         traced = CliRunner().invoke(trace, ["few_labels.1shot.linear.top1", "--json", *place])
         assert {link["state"] for link in json.loads(traced.output)["links"]} == {"holds"}, traced.output
     before = (folder / "few_labels.json").read_bytes()
-    message = refused(lambda: finished.run("--pipeline=few_labels", params=f"{QUICK},few_labels.stage=layer9"))
-    assert "few_labels.stage='layer9' is unknown" in message
+    message = refused(lambda: finished.run("--pipeline=few_labels", params=f"{QUICK},few_labels.eval_layer=layer9"))
+    assert "few_labels.eval_layer='layer9' is unknown" in message
     assert (folder / "few_labels.json").read_bytes() == before

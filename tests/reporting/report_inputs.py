@@ -132,7 +132,7 @@ def make_diagnosis(folder: Path) -> None:
             if baseline != "raw_pixels" or name not in ranks:
                 metric = f"diagnose.{f'{baseline}_' if baseline else ''}{name}"
                 one = score(metric, value * factor, 0.01, 400, baseline, f"how {name} of {baseline or 'the encoder'} was measured")
-                rows.append(one | {"stage": "final"} | ({"low": None, "high": None} if name in ranks else {}))
+                rows.append(one | {"eval_layer": "final"} | ({"low": None, "high": None} if name in ranks else {}))
     (folder / "diagnose.json").write_text(json.dumps(rows))
     rank = np.arange(1, 33)
     tables = [

@@ -49,7 +49,7 @@ def test_a_line_a_measure_with_its_baselines(scores: Scores) -> None:
     assert rows["Uniformity"][:2] == ("-2.900", "-2.910 to -2.890")
     assert len(rows) == len(MEASURES) - 1  # gray images have no color to lose
     assert ("Alignment, raw pixels", "how alignment of raw_pixels was measured") in found.protocols
-    assert "stage final" in found.says
+    assert "eval layer final" in found.says
 
 
 def test_the_spectrum_is_drawn_as_shares_on_logarithmic_axes(scores: Scores, drawn: dict[str, Canvas]) -> None:

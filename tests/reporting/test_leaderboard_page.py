@@ -14,7 +14,7 @@ from ssl_pipelines.reporting.leaderboard import Row, Section, curve_file, ranked
 
 # fmt: off
 KEYS = [
-    "method", "family", "dataset", "budget", "encoder", "stage", "images_seen", "views_seen", "seconds", "images_per_second",
+    "method", "family", "dataset", "budget", "encoder", "eval_layer", "images_seen", "views_seen", "seconds", "images_per_second",
     "peak_memory", "threads", "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint",
     "code", "verdict", "reason",
 ]
@@ -27,7 +27,7 @@ def row(method: str, top1: float | None = 0.5, gain: float = 0.1, **changes: Any
     values |= {"encoder": "resnet_small", "seed": 0, "fingerprint": "f" * 64, "code": "c" * 64}
     if top1 is None:
         return Row(**values | {"verdict": "bug", "reason": "the loss is nan at step 5"} | changes)
-    values |= {"stage": "final", "images_seen": 60160, "views_seen": 120320, "seconds": 130.0, "images_per_second": 460.0}
+    values |= {"eval_layer": "final", "images_seen": 60160, "views_seen": 120320, "seconds": 130.0, "images_per_second": 460.0}
     values |= {
         "peak_memory": 1_200_000_000,
         "threads": 2,
@@ -62,7 +62,7 @@ def test_the_best_first_and_what_has_no_score_last():
 
 
 def test_list_and_page(tmp_path):
-    rows = [row("a", 0.4, 0.0, reason="the paper is near random, too"), row("b", 0.6, stage="stage3"), row("c", None)]
+    rows = [row("a", 0.4, 0.0, reason="the paper is near random, too"), row("b", 0.6, eval_layer="stage3"), row("c", None)]
     write_board(tmp_path, rows, {("cpu", "b")}, SECTIONS)
     listed = json.loads((tmp_path / "leaderboard.json").read_text())
     assert [(one["method"], one["stale"]) for one in listed] == [("b", True), ("a", False), ("c", False)]

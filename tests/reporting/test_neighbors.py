@@ -91,7 +91,10 @@ def test_the_sample_is_seeded_and_not_larger_than_what_there_is() -> None:
 
 
 def test_what_is_shown_is_of_the_stage_that_the_probe_chose(tmp_path):
-    rows = [{"metric": "linear.top1", "value": 0.5, "stage": "layer2"}, {"metric": "linear.gain", "value": 0.1, "stage": None}]
+    rows = [
+        {"metric": "linear.top1", "value": 0.5, "eval_layer": "layer2"},
+        {"metric": "linear.gain", "value": 0.1, "eval_layer": None},
+    ]
     (tmp_path / "scores").mkdir()
     (tmp_path / "scores" / "linear_eval.json").write_text(json.dumps(rows))
     (tmp_path / "stages.json").write_text(json.dumps({"stages": [{"name": name} for name in ("layer1", "layer2", "layer3")]}))
@@ -99,6 +102,6 @@ def test_what_is_shown_is_of_the_stage_that_the_probe_chose(tmp_path):
         (tmp_path / "trained" / stage).mkdir(parents=True)
         np.save(tmp_path / "trained" / stage / "test.npy", np.full((4, 2), value))
         np.save(tmp_path / "trained" / stage / "test.ids.npy", np.arange(4))
-    assert Scores(tmp_path / "scores").stage == "layer2"
-    assert Features(tmp_path, Scores(tmp_path / "scores").stage).read("test")[0][0, 0] == 2
+    assert Scores(tmp_path / "scores").eval_layer == "layer2"
+    assert Features(tmp_path, Scores(tmp_path / "scores").eval_layer).read("test")[0][0, 0] == 2
     assert Features(tmp_path).read("test")[0][0, 0] == 3

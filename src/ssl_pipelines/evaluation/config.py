@@ -38,7 +38,9 @@ class DiagnoseConfig(Config):
     random_init_seeds: int = Field(default=1, ge=1, le=20)  # whose views are encoded; at most as many as extract_features has
     neighbors: int = Field(default=10, ge=1, le=1000)
     kmeans_starts: int = Field(default=5, ge=1, le=100)
-    stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
+    eval_layer: str | None = None
+    """The layer whose features are diagnosed, `final` for what `encode` gives. None: the one that linear_eval scored; name another to
+    look at a layer that was not chosen."""
 
 
 class FinetuneOptimizer(OptimizerConfig):
@@ -97,9 +99,9 @@ class FewLabelsConfig(Config):
     labels_drawn: int = Field(
         default=10_000, ge=1
     )  # by all draws of a setting; large draws differ little, so beyond it there are fewer, 3 at least
-    stage: str | None = (
-        None  # of the encoder; None: of several, chosen within each draw; the deepest where a draw leaves nothing to choose by
-    )
+    eval_layer: str | None = None
+    """The layer whose features the labels are put on, `final` for what `encode` gives. None: the one that linear_eval scored; `best`
+    chooses among all layers within each draw, for the case in which no more labels than the draw's are to play a part."""
     l2_values: int = Field(default=7, ge=3, le=100)  # of the logistic regression
     max_iterations: int = Field(default=1000, ge=1, le=100_000)  # of L-BFGS, for each value
     one_shot_l2: float = Field(default=1.0, gt=0, le=1e6)  # where no class has a second label, and l2 cannot be chosen
@@ -117,7 +119,9 @@ class FewLabelsConfig(Config):
 class SelectConfig(Config):
     strategy: Literal["typicality", "coreset", "random"] = "typicality"
     count: int = Field(default=100, ge=1, le=100_000)  # images to label next; where none is given, at most those without a label
-    stage: str | None = None  # of the encoder; None: the deepest, what `encode` gives
+    eval_layer: str | None = None
+    """The layer by whose features images are chosen, `final` for what `encode` gives. None: the one that linear_eval scored, and `final`
+    where no label was there to score with."""
     simulate: bool = False  # also measure the strategies: labels that are there are hidden, and asked for where a strategy says
     budgets: Annotated[tuple[Budget, ...], ONE_OR_SEVERAL] = (10, 20, 50, 100, 200)  # labels, of the simulation
     draws: int = Field(default=20, ge=2, le=1000)  # of each strategy at each budget

@@ -16,7 +16,7 @@ from ssl_pipelines.algorithms.intervals import paired_bootstrap, span
 from ssl_pipelines.artifacts import InputError, new_folder, read_json, write_json
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.seeding import generator
-from ssl_pipelines.evaluation.linear import settled
+from ssl_pipelines.evaluation.protocols import OLD, apart, eval_layer_of
 
 METRIC, GAIN = "linear.top1", "linear.gain"
 PREDICTIONS, FACTS = "predictions.parquet", "judged.json"
@@ -35,9 +35,15 @@ class Judged:
         return next(row for row in self.scores if row["metric"] == metric)
 
     @property
-    def protocol(self) -> str:
-        """Up to what validation chose."""
-        return settled(str(self.score(METRIC)["protocol"]))
+    def protocol(self) -> Mapping[str, Any] | str:
+        """What was settled before the fit; a sentence where an earlier version kept no data of it."""
+        found: Mapping[str, Any] | str = self.score(METRIC)["protocol"]
+        return found
+
+    @property
+    def eval_layer(self) -> str | None:
+        """The layer whose features were judged."""
+        return eval_layer_of(self.score(METRIC))
 
     @property
     def digest(self) -> str:
@@ -75,7 +81,11 @@ def contest(candidate: Judged, champion: Judged | None, margin: float) -> Verdic
         ("test images", _images(candidate), _images(champion)),
     ):
         if mine != theirs:
-            mine, theirs = _apart(mine, theirs) if what == "protocol" else (mine, theirs)
+            if isinstance(mine, str) != isinstance(theirs, str) and what == "protocol":
+                return Verdict(
+                    False, f"no comparison: the {'champion' if isinstance(theirs, str) else 'candidate'} was judged before, {OLD}"
+                )
+            mine, theirs = apart(mine, theirs) if isinstance(mine, Mapping) and isinstance(theirs, Mapping) else (mine, theirs)
             return Verdict(False, f"other {what} than the champion's, so no comparison: {mine} here, {theirs} there")
     ours, theirs_right = (_right(side) for side in (candidate, champion))
     value, low, high = paired_bootstrap(ours, theirs_right, generator(0, "bootstrap/contest"))
@@ -106,12 +116,3 @@ def _images(judged: Judged) -> str:
 def _right(judged: Judged) -> Any:
     rows = judged.predictions.sort_values("id")
     return (rows.prediction == rows.label).to_numpy()
-
-
-def _apart(mine: str, theirs: str) -> tuple[str, str]:
-    """The parts of two protocols that the other one has not."""
-    ours, others = mine.split("; "), theirs.split("; ")
-    return tuple(  # type: ignore[return-value]
-        ", ".join(repr(part) for part in side if part not in other) or "nothing more"
-        for side, other in ((ours, others), (others, ours))
-    )

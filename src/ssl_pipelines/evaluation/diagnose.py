@@ -24,6 +24,7 @@ from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.features import area_pixels, set_statistics
 from ssl_pipelines.evaluation.measures import Measured, Resampling, mean_of
 from ssl_pipelines.evaluation.progress import progress
+from ssl_pipelines.evaluation.protocols import described
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, TRAINED, StoredFeatures
 from ssl_pipelines.evaluation.transformed import AS_IT_IS, BATCH, TRANSFORMS, Embed, embed_all, training_recipes
@@ -66,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What encodes views: a method at one stage, or pixels as they are, which have neither projection nor rank."""
+    """What encodes views: a method at one layer, or pixels as they are, which have neither projection nor rank."""
 
     embed: Embed
     project: Embed | None
@@ -75,33 +76,33 @@ class Network:
 
 
 def diagnose(
-    model: Path, store: Path, features: Path, config: DiagnoseConfig, seed: int, runtime: RuntimeConfig, out: Path
+    model: Path, store: Path, features: Path, config: DiagnoseConfig, eval_layer: str, seed: int, runtime: RuntimeConfig, out: Path
 ) -> list[Score]:
     """Writes diagnose.json and diagnose.spectra.parquet (source, rank, eigenvalue) into `out`.
 
-    Raises NotApplicable with fewer than 10 images, InputError for a stage that the encoder has not."""
+    Raises NotApplicable with fewer than 10 images, InputError for a layer that the encoder has not."""
     sample, stored, device = Sample.of(Store.open(store), config, seed), StoredFeatures.open(features), set_up(runtime)
-    stage, again = stored.stage_named(config.stage, "diagnose.stage"), Resampling(seed)
+    layer, again = stored.eval_layer(eval_layer, "diagnose.eval_layer"), Resampling(seed)
     fresh = stored.random_inits[: config.random_init_seeds]
     method = load_method(model).to(device)
     found: dict[str, dict[str, Measured]] = {}
     spectra: dict[str, Tensor] = {}
     with progress(ROOM, len(stored.random_inits) + len(fresh) + 3, "looks") as advance:
         for source in (TRAINED, *stored.random_inits, RAW_PIXELS):
-            found[source] = _by_stored(stored, source, stage, sample, config, seed, again, spectra)
+            found[source] = _by_stored(stored, source, layer, sample, config, seed, again, spectra)
             advance(1)
         look = Look(sample, method.image_size, training_recipes(method), config.views, seed, device, again)
-        found[TRAINED] |= look.at(_network(method, stage, device))
+        found[TRAINED] |= look.at(_network(method, layer, device))
         advance(1)
         for i, source in enumerate(fresh):
             other = random_method(model, seed + i).to(device)
             set_statistics(other, sample.store, BATCH, seed + i, device, _whole(other))
-            found[source] |= look.at(_network(other, stage, device))
+            found[source] |= look.at(_network(other, layer, device))
             advance(1)
         found[RAW_PIXELS] |= look.at(Network(area_pixels, None, "raw pixels", ranked=False))
     sources = {None: [TRAINED], RANDOM_INIT: list(stored.random_inits), RAW_PIXELS: [RAW_PIXELS]}
     scores = [
-        _score(name, baseline, [found[one][name] for one in names if name in found[one]], seed, stage)
+        _score(name, baseline, [found[one][name] for one in names if name in found[one]], seed, layer)
         for name in ORDER
         for baseline, names in sources.items()
         if any(name in found[one] for one in names)
@@ -160,18 +161,18 @@ class Look:
         return embed_all(embed, self.sample.store, ids, self.size, self.device, self.seed, name, recipe)
 
 
-def _network(method: Method, stage: str, device: torch.device) -> Network:
+def _network(method: Method, layer: str, device: torch.device) -> Network:
     method.eval()
     one = torch.zeros(1, method.in_channels, method.image_size, method.image_size, device=device)
     with torch.no_grad():
-        dim, projects = method.stages(one)[stage].shape[1], method.project(one) is not None
+        dim, projects = method.stages(one)[layer].shape[1], method.project(one) is not None
 
     def project(images: Tensor) -> Tensor:
         z = method.project(images)
         assert z is not None
         return z
 
-    return Network(lambda images: method.stages(images)[stage], project if projects else None, f"stage {stage} ({dim} dims)")
+    return Network(lambda images: method.stages(images)[layer], project if projects else None, f"eval layer {layer} ({dim} dims)")
 
 
 def _whole(method: Method) -> Callable[[Tensor], object]:
@@ -180,13 +181,13 @@ def _whole(method: Method) -> Callable[[Tensor], object]:
 
 
 def _by_stored(
-    stored: StoredFeatures, source: str, stage: str, sample: Sample, config: DiagnoseConfig, seed: int, again: Resampling,
+    stored: StoredFeatures, source: str, layer: str, sample: Sample, config: DiagnoseConfig, seed: int, again: Resampling,
     spectra: dict[str, Tensor],
 ) -> dict[str, Measured]:  # fmt: skip
     """What needs no views. Raw pixels have no spectrum here: it compares between spaces of one width alone."""
     pixels = source == RAW_PIXELS
-    rows = torch.from_numpy(stored.rows(source, PIXELS if pixels else stage, sample.ids))
-    said = "raw pixels" if pixels else f"stage {stage} ({rows.shape[1]} dims)"
+    rows = torch.from_numpy(stored.rows(source, PIXELS if pixels else layer, sample.ids))
+    said = "raw pixels" if pixels else f"eval layer {layer} ({rows.shape[1]} dims)"
     found = {}
     if not pixels:
         spectra[source] = covariance_eigenvalues(rows)
@@ -200,12 +201,12 @@ def _by_stored(
     return found | measures.labeled(rows[there], labels[known], config.neighbors, config.kmeans_starts, seed, again, where)
 
 
-def _score(name: str, baseline: str | None, seeds: list[Measured], seed: int, stage: str) -> Score:
+def _score(name: str, baseline: str | None, seeds: list[Measured], seed: int, layer: str) -> Score:
     measured = mean_of(seeds)
     low, high = (None, None) if measured.resampled is None else interval(measured.resampled)
     how = f"bootstrap over images, {DRAWS:,} draws, percentile 95%" if measured.resampled is not None else "no interval"
     metric = f"{ROOM}.{f'{baseline}_' if baseline else ''}{name}"
-    return Score(metric, measured.value, low, high, measured.n, f"{measured.protocol}; {how}", seed, baseline, stage)
+    return Score(metric, measured.value, low, high, measured.n, described(f"{measured.protocol}; {how}"), seed, baseline, layer)
 
 
 def _table(spectra: dict[str, Tensor]) -> pd.DataFrame:

@@ -16,15 +16,16 @@ from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import ExtractConfig
+from ssl_pipelines.evaluation.eval_layer import named_final
 from ssl_pipelines.evaluation.likelihood import likelihood_scores, write_likelihood
 from ssl_pipelines.evaluation.progress import progress
 from ssl_pipelines.evaluation.stored import PIXELS, RANDOM_INIT, RAW_PIXELS, SPLITS, TRAINED, StoredFeatures
 from ssl_pipelines.methods.base import Method
-from ssl_pipelines.training.model import load_method, random_method, read_description
+from ssl_pipelines.training.model import load_method, random_method
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 from ssl_pipelines.views.plain import plain_view
 
-Embed = Callable[[Tensor], Mapping[str, Tensor]]  # uint8 (B, S, S, C) -> stage -> (B, D) float32
+Embed = Callable[[Tensor], Mapping[str, Tensor]]  # uint8 (B, S, S, C) -> layer -> (B, D) float32
 LABELED = ("train", "validation", "test")
 STATISTICS_IMAGES = 2048  # from which a random initialization takes its batch-norm statistics
 RAW_SIDE = 32  # raw pixels are area-resized to this side at most
@@ -43,7 +44,8 @@ def extract_features(model: Path, store: Path, config: ExtractConfig, seed: int,
             embed = _embed(source, model, opened, config.batch_size, seed, device)
             dims[source] = _write(out / source, opened, SPLITS, config.batch_size, embed, advance)
     write_likelihood(out, likelihood_scores(method, opened, seed))
-    write_json(out / "stages.json", _stages(method, dims[TRAINED], dims[RAW_PIXELS], opened.size))
+    about = _layers(method, dims[TRAINED], dims[RAW_PIXELS], opened.size)
+    write_json(out / "stages.json", about | {"final": _final(method, opened, device)})
 
 
 def sources_of(config: ExtractConfig) -> list[str]:
@@ -56,10 +58,11 @@ def extract_source(
     """The features of one source alone, in the existing folder `out`, for the splits that can have labels. Numbers are those of
     `extract_features`."""
     opened, device = Store.open(store), set_up(runtime)
+    final = PIXELS if source == RAW_PIXELS else _final(load_method(model).to(device), opened, device)
     embed = _embed(source, model, opened, config.batch_size, seed, device)
     with progress(f"features of {opened.name}, {source}", sum(len(opened.ids(split)) for split in LABELED), "images") as advance:
         dims = _write(out / source, opened, LABELED, config.batch_size, embed, advance)
-    return StoredFeatures(out, str(read_description(model)["judged_at"]), tuple(dims), ())
+    return StoredFeatures(out, tuple(dims), (), final)
 
 
 def _embed(source: str, model: Path, store: Store, batch_size: int, seed: int, device: torch.device) -> Embed:
@@ -121,7 +124,7 @@ def set_statistics(
     """Running statistics of every batch norm := the mean over batches of train (or unlabeled) images; weights stay as they are.
 
     Else the baseline would be handicapped: its layers do not give mean 0 and variance 1. Leaves the method in eval mode.
-    `through`: what the images (B, C, H, W) go through; None: the encoder's stages, which is all that features need."""
+    `through`: what the images (B, C, H, W) go through; None: the encoder's layers, which is all that features need."""
     norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     method.eval()
     if not norms:
@@ -154,18 +157,18 @@ def _embedder(method: Method, device: torch.device) -> Embed:
 def _write(
     folder: Path, store: Store, splits: Sequence[str], batch_size: int, embed: Embed, advance: Callable[[int], None]
 ) -> dict[str, int]:
-    """<stage>/<split>.npy and <split>.ids.npy for all stages that `embed` gives; returns their dims."""
+    """<layer>/<split>.npy and <split>.ids.npy for all layers that `embed` gives; returns their dims."""
     dims: dict[str, int] = {}
     for split in splits:
         ids = store.ids(split)
         tables: dict[str, NDArray[np.float32]] = {}
         for start, images in zip(range(0, len(ids), batch_size), _batches(store, ids, batch_size)):
-            for stage, features in embed(images).items():
+            for layer, features in embed(images).items():
                 rows = features.float().cpu().numpy()
-                if stage not in tables:
-                    dims[stage] = rows.shape[1]
-                    tables[stage] = _table(folder / stage, split, ids, rows.shape[1])
-                tables[stage][start : start + len(rows)] = rows
+                if layer not in tables:
+                    dims[layer] = rows.shape[1]
+                    tables[layer] = _table(folder / layer, split, ids, rows.shape[1])
+                tables[layer][start : start + len(rows)] = rows
             advance(len(images))
         for table in tables.values():
             table.flush()  # type: ignore[attr-defined]
@@ -183,6 +186,14 @@ def _batches(store: Store, ids: NDArray[np.int64], batch_size: int) -> Iterator[
         yield torch.from_numpy(store.gather(ids[start : start + batch_size]).fields["image"])
 
 
-def _stages(method: Method, dims: Mapping[str, int], raw: Mapping[str, int], size: int) -> dict[str, Any]:
-    stages = [{"name": name, "dim": dim, "pooling": method.pooling} for name, dim in dims.items()]
-    return {"judged_at": method.judged_at, "stages": stages, "raw_pixels": {"dim": raw[PIXELS], "size": min(RAW_SIDE, size)}}
+@torch.no_grad()
+def _final(method: Method, store: Store, device: torch.device) -> str:
+    """The stored layer whose features are those of `encode`, told by two images."""
+    images = view_of(next(_batches(store, store.pretraining_ids()[:2], 2)).to(device), method)
+    layers = method.stages(images)
+    return named_final(layers, method.encode(images)) or list(layers)[-1]
+
+
+def _layers(method: Method, dims: Mapping[str, int], raw: Mapping[str, int], size: int) -> dict[str, Any]:
+    layers = [{"name": name, "dim": dim, "pooling": method.pooling} for name, dim in dims.items()]
+    return {"judged_at": method.judged_at, "stages": layers, "raw_pixels": {"dim": raw[PIXELS], "size": min(RAW_SIDE, size)}}

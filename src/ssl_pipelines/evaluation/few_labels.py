@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, new_file, write_json
-from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation import imagenet
@@ -23,15 +22,17 @@ from ssl_pipelines.evaluation.config import FewLabelsConfig
 from ssl_pipelines.evaluation.draws import Drawn, draw_all, settings_of
 from ssl_pipelines.evaluation.errors import NotApplicable
 from ssl_pipelines.evaluation.few_scores import IMAGENET, Answers, scores_of
-from ssl_pipelines.evaluation.finetune import STARTS, predict, recipe_of, start, train
+from ssl_pipelines.evaluation.finetune import predict, recipe_of, start, train
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.heads import HEADS, Rows
 from ssl_pipelines.evaluation.progress import progress
+from ssl_pipelines.evaluation.protocols import STARTS
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.evaluation.stored import RANDOM_INIT, RAW_PIXELS, TRAINED, StoredFeatures
 from ssl_pipelines.training.runtime import RuntimeConfig, set_up
 
 ROOM = "few_labels"
+BEST = "best"  # few_labels.eval_layer: of several layers one, by cross-validation within each draw
 NO_IDS = np.empty(0, dtype=np.int64)
 log = logging.getLogger("ssl_pipelines")
 
@@ -47,17 +48,18 @@ class Source:
 
 
 def few_labels(
-    model: Path, store: Path, features: Path, config: FewLabelsConfig, seed: int, runtime: RuntimeConfig, out: Path
+    model: Path, store: Path, features: Path, config: FewLabelsConfig, eval_layer: str, seed: int, runtime: RuntimeConfig, out: Path
 ) -> list[Score]:
     """Writes few_labels.json, few_labels.draws.parquet (setting, words, labels, head, source, draw, top1) and few_labels.notes.json
     (what was left out and why; the budget of fine-tuning; timm's model) into `out`.
 
-    Raises NotApplicable where labels are missing or allow no setting, InputError for a stage or a timm model that is not there."""
+    `eval_layer`: whose features are judged, of random initializations too; "best": chosen within each draw.
+    Raises NotApplicable where labels are missing or allow no setting, InputError for a layer or a timm model that is not there."""
     if config.timm is not None:
         imagenet.check_name(config.timm)
     stored = StoredFeatures.open(features)
-    if config.stage is not None and config.stage not in stored.stages:
-        raise unknown("few_labels.stage", config.stage, stored.stages)
+    if eval_layer != BEST:
+        stored = stored.at(stored.eval_layer(eval_layer, f"{ROOM}.eval_layer", BEST))
     frame, device = Frame.of(Store.open(store), seed, ROOM), set_up(runtime)
     pool = frame.both
     drawn, notes = _draws(frame, config, seed)
@@ -68,7 +70,7 @@ def few_labels(
         raise (
             InputError(str(error).replace("finetune", f"{ROOM}.finetune")) if str(error).startswith("finetune") else error
         ) from None
-    sources = [*_stored_sources(stored, config), *_timm_source(frame, config, device, notes)]
+    sources = [*_stored_sources(stored), *_timm_source(frame, config, device, notes)]
     with progress(ROOM, len(sources) * len(drawn), "settings") as advance:
         for source in sources:
             rows, test = source.rows(pool), source.rows(frame.test)
@@ -105,11 +107,13 @@ def _judge(
         if len(one.ids) > 1 and k % source.parts != source.part:
             continue
         places, labels = np.searchsorted(pool, ids), frame.store.labels(ids)
-        drawn = {stage: x[places] for stage, x in rows.items()}
+        drawn = {layer: x[places] for layer, x in rows.items()}
         for name, head in HEADS.items():
             split = generator(seed, f"few_labels/{one.setting.key}/folds", k)  # the same for every source
             found = head(drawn, labels, test, config, split)
-            answers.add(one.setting.key, name, source.name, k, found.predictions, stage=found.stage, l2=found.l2, folds=found.folds)
+            answers.add(
+                one.setting.key, name, source.name, k, found.predictions, eval_layer=found.layer, l2=found.l2, folds=found.folds
+            )
 
 
 def _finetune(
@@ -133,11 +137,9 @@ def _finetune(
                 advance(1)
 
 
-def _stored_sources(stored: StoredFeatures, config: FewLabelsConfig) -> Iterator[Source]:
+def _stored_sources(stored: StoredFeatures) -> Iterator[Source]:
     def rows(source: str) -> Callable[[NDArray[np.int64]], Rows]:
-        stages = stored.stages_of(source)
-        wanted = [config.stage] if config.stage in stages else list(stages)
-        return lambda ids: {str(stage): stored.rows(source, str(stage), ids) for stage in wanted}
+        return lambda ids: {layer: stored.rows(source, layer, ids) for layer in stored.layers_of(source)}
 
     yield Source(TRAINED, rows(TRAINED))
     for i, name in enumerate(stored.random_inits):

@@ -13,8 +13,9 @@ from ssl_pipelines.algorithms.intervals import DRAWS, over_draws, paired_bootstr
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.config import FewLabelsConfig
 from ssl_pipelines.evaluation.draws import Drawn
-from ssl_pipelines.evaluation.finetune import recipe_of, said
+from ssl_pipelines.evaluation.finetune import protocol_of, recipe_of
 from ssl_pipelines.evaluation.frame import Frame
+from ssl_pipelines.evaluation.protocols import described, sentence
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.evaluation.stored import RANDOM_INIT, RAW_PIXELS, TRAINED
 
@@ -37,7 +38,7 @@ class Answers:
     """Everything that was predicted, before anyone looked at a test label."""
 
     predictions: dict[Key, dict[int, list[NDArray[np.int64]]]] = field(default_factory=dict)  # draw -> one a seed
-    facts: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)  # stage, l2, steps
+    facts: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)  # eval_layer, l2, steps
 
     def add(self, setting: str, head: str, source: str, draw: int, predictions: NDArray[np.int64], **facts: Any) -> None:
         key = (setting, head, source)
@@ -71,7 +72,9 @@ def scores_of(
             for source, (key, correct) in own.items():
                 protocol = _protocol(one, key, answers.facts[key], config, frame, len(correct))
                 metric = f"{name}.top1" if source == TRAINED else f"{name}.{source}_top1"
-                scores.append(_share(metric, correct, protocol, seed, None if source == TRAINED else source))
+                layers = {fact.get("eval_layer") for fact in answers.facts[key]}
+                layer = layers.pop() if source == TRAINED and len(layers) == 1 else None
+                scores.append(_share(metric, correct, protocol, seed, None if source == TRAINED else source, layer))
                 table += [
                     {"setting": one.setting.key, "words": one.setting.words, "labels": one.labels, "head": head, "source": source,
                      "draw": k, "top1": float(right.mean())}
@@ -81,11 +84,21 @@ def scores_of(
     return scores, table
 
 
-def _share(metric: str, correct: dict[int, NDArray], protocol: str, seed: int, baseline: str | None) -> Score:
+def _share(metric: str, correct: dict[int, NDArray], protocol: str, seed: int, baseline: str | None, layer: str | None) -> Score:
     rows = np.stack(list(correct.values()))  # (draws, n)
     low, high = over_draws(rows.mean(1), *wilson(float(rows.mean() * rows.shape[1]), rows.shape[1]))
     how = f"{_over(len(rows))}Wilson over test images"
-    return Score(metric, float(rows.mean()), max(0.0, low), min(1.0, high), rows.shape[1], f"{protocol}; {how}", seed, baseline)
+    return Score(
+        metric,
+        float(rows.mean()),
+        max(0.0, low),
+        min(1.0, high),
+        rows.shape[1],
+        described(f"{protocol}; {how}"),
+        seed,
+        baseline,
+        layer,
+    )
 
 
 def _gain(name: str, source: str, ours: dict[int, NDArray], theirs: dict[int, NDArray], head: str, seed: int) -> Score:
@@ -99,7 +112,7 @@ def _gain(name: str, source: str, ours: dict[int, NDArray], theirs: dict[int, ND
         f"{name}.top1 minus {name.rpartition('.')[0]}.{head}.{source}_top1 on the {len(common)} draws of both; "
         f"{_over(len(common))}paired bootstrap over test images, {DRAWS:,} samples"
     )
-    return Score(metric, value, low, high, a.shape[1], protocol, seed, source)
+    return Score(metric, value, low, high, a.shape[1], described(protocol), seed, source)
 
 
 def _over(draws: int) -> str:
@@ -111,16 +124,15 @@ def _protocol(one: Drawn, key: Key, facts: Sequence[dict[str, Any]], config: Few
     tested = f"test {len(frame.test):,} images, once a draw"
     _, head, source = key
     if head == "finetune":
-        words = said(
-            recipe_of(source, config.finetune), replace(frame, fit=one.ids[0], validation=one.ids[0][:0]), facts[0]["steps"], source
-        )
+        learnt = replace(frame, fit=one.ids[0], validation=one.ids[0][:0])
+        words = sentence(protocol_of(recipe_of(source, config.finetune), learnt, facts[0]["steps"], source))
         return f"{what}; {words}; {tested}"
-    stages = ", ".join(sorted({fact["stage"] for fact in facts}))
+    layers = ", ".join(sorted({fact["eval_layer"] for fact in facts}))
     if head == "prototype":
-        return f"{what}; nearest class mean, squared Euclidean, features as they are; stage {stages}; {tested}"
+        return f"{what}; nearest class mean, squared Euclidean, features as they are; eval layer {layers}; {tested}"
     l2s = sorted({fact["l2"] for fact in facts})
     spread = f"{l2s[0]:.4g}" if len(l2s) == 1 else f"{l2s[0]:.4g} to {l2s[-1]:.4g}"
     folds = max(fact["folds"] for fact in facts)
     how = f"by {folds}-fold cross-validation" if folds > 1 else "on one held-out fold"
     chosen = f"l2 of {config.l2_values} values chosen within the draw {how}, refit on all of it" if folds else "l2 fixed"
-    return f"{what}; L2-regularized logistic regression on standardized features, {chosen}: {spread}; stage {stages}; {tested}"
+    return f"{what}; L2-regularized logistic regression on standardized features, {chosen}: {spread}; eval layer {layers}; {tested}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.layers import freeze, groups, to_training_mode
 from ssl_pipelines.evaluation.mixing import softened
 from ssl_pipelines.evaluation.progress import progress
+from ssl_pipelines.evaluation.protocols import KIND, STARTS
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all, write_scores
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.training.model import load_method, random_method, read_description, save_classifier
@@ -48,9 +50,9 @@ def finetune(model: Path, store: Path, config: FinetuneConfig, seed: int, runtim
             train(network, frame, recipe, seed, steps, advance)
             if name == "trained":
                 tuned = network
-            answers[name] = Outcome(predict(network, frame.store, frame.test), said(recipe, frame, steps, name))
+            answers[name] = Outcome(predict(network, frame.store, frame.test), protocol_of(recipe, frame, steps, name))
     labels = frame.store.labels(frame.test)
-    scores = score_all(ROOM, answers["trained"], {"from_scratch": [answers["from_scratch"]]}, labels, seed, frame.describe())
+    scores = score_all(ROOM, answers["trained"], {"from_scratch": [answers["from_scratch"]]}, labels, seed, frame.facts())
     with new_folder(out / NETWORK) as folder:
         save_classifier(tuned, read_description(model), len(frame.both), folder)
         if (model / "provenance.json").is_file():
@@ -113,25 +115,18 @@ def predict(network: Classifier, store: Store, ids: NDArray[np.int64]) -> NDArra
     return np.concatenate(parts)
 
 
-STARTS = {"trained": "from the pretrained encoder", "from_scratch": "from fresh weights, same budget and draws"}
-
-
-def said(recipe: FinetuneRecipe, frame: Frame, steps: int, name: str) -> str:
-    """The protocol in words."""
-    batch, chosen, views = min(recipe.batch_size, len(frame.both)), recipe.optimizer, recipe.augmentation
-    taught = {"all": "whole encoder and linear head", "head": "linear head alone, encoder frozen"}
-    what = taught.get(str(recipe.trainable), f"last {recipe.trainable} stages and linear head, the rest frozen")
+def protocol_of(recipe: FinetuneRecipe, frame: Frame, steps: int, name: str) -> dict[str, Any]:
+    """All that was settled before the first step; what is off is left out."""
+    batch, optimizer, views = min(recipe.batch_size, len(frame.both)), recipe.optimizer, recipe.augmentation
+    drawn = {"images_drawn": steps * batch, "steps": steps, "batch_size": batch}
+    rates = {"optimizer": optimizer.name, "lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+    course = {"warmup_fraction": optimizer.warmup_fraction, "schedule": optimizer.schedule, "crop": views.crop, "flip": views.flip}
     more = {
-        f"head on stage {recipe.stage}": recipe.stage is not None,
-        f"layer decay {recipe.layer_decay:g}": recipe.layer_decay < 1,
-        f"label smoothing {recipe.label_smoothing:g}": recipe.label_smoothing > 0,
-        f"mixup {recipe.mixup:g}": recipe.mixup > 0,
-        f"cutmix {recipe.cutmix:g}": recipe.cutmix > 0,
+        "head_on": recipe.stage,
+        "layer_decay": recipe.layer_decay if recipe.layer_decay < 1 else None,
+        "label_smoothing": recipe.label_smoothing or None,
+        "mixup": recipe.mixup or None,
+        "cutmix": recipe.cutmix or None,
     }
-    extras = "".join(f", {words}" for words, there in more.items() if there)
-    return (
-        f"{what} on fit and validation, {steps * batch:,} images drawn ({steps:,} steps of {batch}), "
-        f"{chosen.name}, lr {chosen.lr:g}, weight decay {chosen.weight_decay:g}, "
-        f"warm-up {chosen.warmup_fraction:.0%}, {chosen.schedule}; "
-        f"crop {views.crop}, flip {views.flip:g}{extras}; fp32; last weights; {STARTS[name]}"
-    )
+    extras = {key: value for key, value in more.items() if value is not None}
+    return {KIND: "finetune", "start": name, "trainable": recipe.trainable} | drawn | rates | course | extras

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.seeding import generator
 from ssl_pipelines.evaluation.errors import NotApplicable
+from ssl_pipelines.evaluation.protocols import data_words
 
 Ids = NDArray[np.int64]
 HELD_OUT = 0.2  # of train, where the store has no validation split
@@ -57,10 +59,14 @@ class Frame:
     def both(self) -> Ids:
         return np.sort(np.concatenate([self.fit, self.validation]))
 
+    def facts(self) -> dict[str, Any]:
+        """{fit, validation, test: images; held_out: the share of train that is validation, where the store has no such split}."""
+        sizes: dict[str, Any] = {"fit": len(self.fit), "validation": len(self.validation), "test": len(self.test)}
+        return sizes if self.own_validation else sizes | {"held_out": HELD_OUT}
+
     def describe(self) -> str:
         """The sizes, and where validation comes from."""
-        source = "the store's split" if self.own_validation else f"a seeded {HELD_OUT:.0%} of train, stratified"
-        return f"fit {len(self.fit):,}, validation {len(self.validation):,} ({source}), test {len(self.test):,} images"
+        return data_words(self.facts())
 
 
 def hold_out(labels: NDArray, rng: np.random.Generator, share: float = HELD_OUT) -> NDArray[np.bool_]:

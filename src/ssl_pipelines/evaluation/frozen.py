@@ -26,6 +26,6 @@ def judge(room: str, prefix: str, features: Path, store: Path, seed: int, out: P
             advance(1)
     baselines = {RANDOM_INIT: [outcomes[source] for source in stored.random_inits], RAW_PIXELS: [outcomes[RAW_PIXELS]]}
     labels = frame.store.labels(frame.test)
-    scores = score_all(prefix, outcomes[TRAINED], baselines, labels, seed, frame.describe())
+    scores = score_all(prefix, outcomes[TRAINED], baselines, labels, seed, frame.facts())
     write_scores(out, room, scores, frame.test, labels, outcomes[TRAINED].predictions)
     return scores

@@ -18,14 +18,14 @@ from ssl_pipelines.evaluation.logistic import Problem, moments
 STRONGEST, WEAKEST = 4.0, -2.0  # powers of ten of l2, against the sum of the losses
 TO_RANK = 60  # iterations after which the values of l2 are told apart; the refit has all of its own
 FOLDS, ONE_FOLD_FROM = 5, 1000  # with so many labels a fifth of them tells enough, and one fold is held out
-Rows = Mapping[str, NDArray]  # stage -> (n, D)
+Rows = Mapping[str, NDArray]  # layer -> (n, D)
 Score = tuple[float, float]  # compared in this order; the larger is better
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     predictions: NDArray[np.int64]  # (n,) of the test images
-    stage: str
+    layer: str
     l2: float | None = None
     folds: int = 0  # by which they were chosen
 
@@ -41,15 +41,15 @@ def held_out(labels: NDArray, rng: np.random.Generator) -> list[NDArray[np.bool_
 
 
 def linear(rows: Rows, labels: NDArray, test: Rows, config: FewLabelsConfig, rng: np.random.Generator) -> Answer:
-    """L2-regularized logistic regression; l2, and of several stages one, by cross-validation; refit on the whole draw."""
-    parts, stage, l2 = held_out(labels, rng), list(rows)[-1], config.one_shot_l2
+    """L2-regularized logistic regression; l2, and of several layers one, by cross-validation; refit on the whole draw."""
+    parts, layer, l2 = held_out(labels, rng), list(rows)[-1], config.one_shot_l2
     spaces = {name: Space.of(x) for name, x in rows.items()}
     if parts:
         found = {name: _path_scores(space.rows, labels, parts, config) for name, space in spaces.items()}
-        stage = max(found, key=lambda name: max(found[name]))
-        l2 = l2_grid(config)[found[stage].index(max(found[stage]))]
-    final = Problem(spaces[stage].rows, labels, standardize=False).solve(l2, None, config.max_iterations, REFIT)
-    return Answer(final.predict(spaces[stage].map(test[stage])), stage, l2, len(parts))
+        layer = max(found, key=lambda name: max(found[name]))
+        l2 = l2_grid(config)[found[layer].index(max(found[layer]))]
+    final = Problem(spaces[layer].rows, labels, standardize=False).solve(l2, None, config.max_iterations, REFIT)
+    return Answer(final.predict(spaces[layer].map(test[layer])), layer, l2, len(parts))
 
 
 def l2_grid(config: FewLabelsConfig) -> list[float]:
@@ -92,15 +92,15 @@ def _standardized(x: NDArray, mean: NDArray, scale: NDArray, kind: type[np.float
 
 def prototype(rows: Rows, labels: NDArray, test: Rows, config: FewLabelsConfig, rng: np.random.Generator) -> Answer:
     """The class whose mean is nearest by squared Euclidean distance. Snell et al. 2017, arXiv:1703.05175, equations 1 and 2, of features."""
-    stage = list(rows)[-1]
+    layer = list(rows)[-1]
     parts = held_out(labels, rng) if len(rows) > 1 else []
     if parts:
         right = {
             name: sum((nearest_mean(x[~out], labels[~out], x[out]) == labels[out]).sum() for out in parts)
             for name, x in rows.items()
         }
-        stage = max(right, key=lambda name: right[name])
-    return Answer(nearest_mean(rows[stage], labels, test[stage]), stage, folds=len(parts))
+        layer = max(right, key=lambda name: right[name])
+    return Answer(nearest_mean(rows[layer], labels, test[layer]), layer, folds=len(parts))
 
 
 def nearest_mean(x: NDArray, labels: NDArray, queries: NDArray) -> NDArray[np.int64]:

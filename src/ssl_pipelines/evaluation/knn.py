@@ -13,6 +13,7 @@ from ssl_pipelines.algorithms.neighbors import knn_predict
 from ssl_pipelines.evaluation.config import KnnConfig
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.frozen import judge
+from ssl_pipelines.evaluation.protocols import KIND
 from ssl_pipelines.evaluation.scores import Outcome, Score
 from ssl_pipelines.evaluation.stored import StoredFeatures
 
@@ -24,24 +25,21 @@ def knn_eval(features: Path, store: Path, config: KnnConfig, seed: int, out: Pat
 
 def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: KnnConfig) -> Outcome:
     """Answers for the test images of `frame`."""
-    stages = stored.stages_of(source)
-    chosen, how = stages[0], ""
-    if len(stages) > 1:
-        shares = [_share_on_validation(stored, source, stage, frame, config) for stage in stages]
-        chosen = stages[int(np.argmax(shares))]
-        how = f" of {len(stages)} stages, chosen on validation ({max(shares):.4f})"
+    layers = stored.layers_of(source)
+    layer, share = layers[0], {}
+    if len(layers) > 1:
+        shares = [_share_on_validation(stored, source, one, frame, config) for one in layers]
+        layer, share = layers[int(np.argmax(shares))], {"validation_top1": max(shares)}
     both = frame.both
-    bank = stored.rows(source, chosen, both)
-    answers = _vote(bank, frame.store.labels(both), stored.rows(source, chosen, frame.test), config)
-    k = min(config.k, len(bank))
-    asked = "" if k == config.k else f" ({config.k} asked for)"
-    vote = f"weighted nearest neighbors by cosine, k={k}{asked}, T={config.temperature:g}"
-    where = f"stage {chosen} ({bank.shape[1]} dims){how}; bank: fit and validation, {len(bank):,} images"
-    return Outcome(answers, f"{vote}; {where}", chosen)
+    bank = stored.rows(source, layer, both)
+    answers = _vote(bank, frame.store.labels(both), stored.rows(source, layer, frame.test), config)
+    vote = {"k": min(config.k, len(bank)), "k_asked": config.k, "temperature": config.temperature, "bank": len(bank)}
+    chosen = {"eval_layer": layer, "dims": bank.shape[1], "layers": len(layers)} | share
+    return Outcome(answers, {KIND: "knn"} | vote, layer, chosen)
 
 
-def _share_on_validation(stored: StoredFeatures, source: str, stage: str, frame: Frame, config: KnnConfig) -> float:
-    fit, validation = stored.rows(source, stage, frame.fit), stored.rows(source, stage, frame.validation)
+def _share_on_validation(stored: StoredFeatures, source: str, layer: str, frame: Frame, config: KnnConfig) -> float:
+    fit, validation = stored.rows(source, layer, frame.fit), stored.rows(source, layer, frame.validation)
     answers = _vote(fit, frame.store.labels(frame.fit), validation, config)
     return float((answers == frame.store.labels(frame.validation)).mean())
 

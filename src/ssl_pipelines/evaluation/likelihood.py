@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ssl_pipelines.artifacts import write_json
 from ssl_pipelines.data import Store
+from ssl_pipelines.evaluation.protocols import described
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.methods.base import Method
 from ssl_pipelines.methods.likelihood import LikelihoodMethod
@@ -78,4 +79,4 @@ def _images(method: LikelihoodMethod, store: Store, ids: NDArray[np.int64]) -> T
 def _score(metric: str, bits: Tensor, protocol: str, seed: int, baseline: str | None) -> Score:
     n, mean = len(bits), float(bits.mean())
     half = NORMAL * float(bits.std()) / math.sqrt(n) if n > 1 else 0.0
-    return Score(metric, mean, mean - half, mean + half, n, protocol, seed, baseline)
+    return Score(metric, mean, mean - half, mean + half, n, described(protocol), seed, baseline)

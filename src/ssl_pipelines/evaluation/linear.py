@@ -4,11 +4,11 @@ arXiv:2011.13377 (45 values of l2 there, raw features; here num_values, standard
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,22 +18,21 @@ from ssl_pipelines.evaluation.config import LinearConfig
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.frozen import judge
 from ssl_pipelines.evaluation.logistic import Linear, Problem, Spectrum
+from ssl_pipelines.evaluation.protocols import KIND
 from ssl_pipelines.evaluation.scores import Outcome, Score
 from ssl_pipelines.evaluation.stored import StoredFeatures
 
 logger = logging.getLogger("ssl_pipelines")
 STRONGEST, WEAKEST = 5.0, -6.0  # powers of ten of l2, against the sum of the losses
 ON_PATH, REFIT = 1e-4, 1e-5  # largest component of the gradient (logistic.py) at which a fit ends
-CHOSEN = re.compile(
-    r"; stage [^;]*|(?<=l2)=\S+| \(top-1 [\d.]+\)|(?<=refit on fit and validation): [^;]*"
-)  # in a protocol, by validation
+SOLVER = "full-batch L-BFGS (path in float32, fit in float64)"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The best value of the path on validation: by correct answers, among equals by likelihood (small sets are full of equals)."""
 
-    stage: str
+    layer: str
     l2: float
     score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
     solution: Linear
@@ -51,7 +50,7 @@ def grid(num_values: int) -> NDArray:
     return np.logspace(STRONGEST, WEAKEST, num_values)
 
 
-def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, config: LinearConfig) -> Choice:
+def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, layer: str, config: LinearConfig) -> Choice:
     """Solves the path together; ends where a quarter of the grid brought nothing (strong values are done first)."""
     problem, values = Problem(x, y, config.standardize), grid(config.num_values)
     patience = max(2, config.num_values // 4)
@@ -69,7 +68,7 @@ def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, stage: str, c
     at_end = len(values) > 1 and best in (0, len(values) - 1) and alone
     solution = path[best]
     assert solution is not None
-    return Choice(stage, float(values[best]), walked[best], solution, problem.spectrum, at_end)
+    return Choice(layer, float(values[best]), walked[best], solution, problem.spectrum, at_end)
 
 
 def _walk(scores: Mapping[int, tuple[float, float]], patience: int) -> tuple[list[tuple[float, float]], bool]:
@@ -85,36 +84,32 @@ def _walk(scores: Mapping[int, tuple[float, float]], patience: int) -> tuple[lis
 def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: LinearConfig, key: str = "linear_eval") -> Outcome:
     """Answers for the test images of `frame`. `key`: where the config stands, for the log."""
     labels = frame.store.labels
-    y, y_val, stages = labels(frame.fit), labels(frame.validation), stored.stages_of(source)
+    y, y_val, layers = labels(frame.fit), labels(frame.validation), stored.layers_of(source)
 
-    def choice(stage: str) -> Choice:
-        rows = partial(stored.rows, source, stage)
-        return choose(rows(frame.fit), y, rows(frame.validation), y_val, stage, config)
+    def choice(layer: str) -> Choice:
+        rows = partial(stored.rows, source, layer)
+        return choose(rows(frame.fit), y, rows(frame.validation), y_val, layer, config)
 
-    best = max((choice(stage) for stage in stages), key=lambda found: found.score)
+    best = max((choice(layer) for layer in layers), key=lambda found: found.score)
     both = frame.both
-    problem = Problem(stored.rows(source, best.stage, both), labels(both), config.standardize, best.spectrum)
+    problem = Problem(stored.rows(source, best.layer, both), labels(both), config.standardize, best.spectrum)
     final = problem.solve(best.l2, best.solution, config.max_iterations, REFIT)
     _warn(key, source, best, final)
-    answers = final.predict(stored.rows(source, best.stage, frame.test))
-    return Outcome(answers, _protocol(best, final, len(stages), config), best.stage)
+    answers = final.predict(stored.rows(source, best.layer, frame.test))
+    return Outcome(answers, _protocol(config), best.layer, _chosen(best, final, len(layers)))
 
 
-def _protocol(best: Choice, final: Linear, num_stages: int, config: LinearConfig) -> str:
-    of_stages = f" of {num_stages} stages, chosen on validation" if num_stages > 1 else ""
-    scaling = "features standardized" if config.standardize else "features as they are"
-    end = "converged" if final.converged else "NOT converged"
-    return (
-        f"multinomial logistic regression with L2, full-batch L-BFGS (path in float32, fit in float64), {scaling}; "
-        f"stage {best.stage} ({len(final.weight)} dims){of_stages}; l2={best.l2:.4g} of {config.num_values} values "
-        f"{10**WEAKEST:g}..{10**STRONGEST:g} chosen on validation (top-1 {best.score[0]:.4f}); "
-        f"refit on fit and validation: {final.iterations} iterations, gradient {final.gradient:.1e}, {end}"
-    )
+def _protocol(config: LinearConfig) -> dict[str, Any]:
+    """What stands before a fit: where it differs, two scores do not compare."""
+    grid_of = {"l2_values": config.num_values, "l2_weakest": 10**WEAKEST, "l2_strongest": 10**STRONGEST}
+    return {KIND: "linear_probe", "solver": SOLVER, "standardize": config.standardize, **grid_of}
 
 
-def settled(protocol: str) -> str:
-    """What of a protocol stood before a fit: without the stage, the l2 and the iterations that it came to."""
-    return CHOSEN.sub("", protocol)
+def _chosen(best: Choice, final: Linear, num_layers: int) -> dict[str, Any]:
+    """By validation, of `num_layers` layers and the grid; and where the refit ended."""
+    read = {"eval_layer": best.layer, "dims": len(final.weight), "layers": num_layers}
+    fit = {"iterations": final.iterations, "gradient": float(final.gradient), "converged": bool(final.converged)}
+    return read | {"l2": best.l2, "validation_top1": float(best.score[0])} | fit
 
 
 def _warn(key: str, source: str, best: Choice, final: Linear) -> None:

@@ -52,12 +52,13 @@ def everything_is_labeled(store: Path) -> bool:
     return bool((opened.labels(opened.pretraining_ids()) >= 0).all())
 
 
-def select(features: Path, store: Path, config: SelectConfig, seed: int, out: Path) -> pd.DataFrame:
-    """Writes select.parquet (rank, id, path, score) and select.csv, which has an empty column `label` too, into `out`.
+def select(features: Path, store: Path, config: SelectConfig, eval_layer: str, seed: int, out: Path) -> pd.DataFrame:
+    """Writes select.parquet (rank, id, path, score) and select.csv, which has an empty column `label` too, into `out`, by the features of the layer
+    `eval_layer`.
 
     Raises InputError where fewer than `count` images are without a label."""
     opened, stored = Store.open(store), StoredFeatures.open(features)
-    stage, pool = stored.stage_named(config.stage, f"{ROOM}.stage"), opened.pretraining_ids()
+    layer, pool = stored.eval_layer(eval_layer, f"{ROOM}.eval_layer"), opened.pretraining_ids()
     labeled = np.flatnonzero(opened.labels(pool) >= 0)
     free = len(pool) - len(labeled)
     if free == 0:
@@ -67,7 +68,7 @@ def select(features: Path, store: Path, config: SelectConfig, seed: int, out: Pa
         )
     if config.count > free:
         raise InputError(f"{ROOM}.count={config.count:,}: {free:,} images have no label; allowed is 1 to {free:,}")
-    rows, scores = pick(config.strategy, stored.rows(TRAINED, stage, pool), labeled, config.count, seed)
+    rows, scores = pick(config.strategy, stored.rows(TRAINED, layer, pool), labeled, config.count, seed)
     ids = pool[rows.numpy()]
     paths = opened.manifest.set_index("id")["path"].loc[ids].to_numpy()
     table = pd.DataFrame({"rank": np.arange(1, len(ids) + 1), "id": ids, "path": paths, "score": scores.double().numpy()})

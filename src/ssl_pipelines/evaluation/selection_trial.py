@@ -20,6 +20,7 @@ from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.linear import grid
 from ssl_pipelines.evaluation.logistic import Linear, Problem
 from ssl_pipelines.evaluation.progress import progress
+from ssl_pipelines.evaluation.protocols import described
 from ssl_pipelines.evaluation.scores import Score
 from ssl_pipelines.evaluation.selection import ROOM, STRATEGIES, pick
 from ssl_pipelines.evaluation.stored import TRAINED, StoredFeatures
@@ -44,9 +45,9 @@ class Task:
     as_they_are: NDArray[np.float32]  # what strategies see of the pool
 
     @staticmethod
-    def of(frame: Frame, stored: StoredFeatures, stage: str, seed: int) -> Task:
+    def of(frame: Frame, stored: StoredFeatures, layer: str, seed: int) -> Task:
         validation = generator(seed, f"evaluation/{ROOM}/validation").permutation(frame.validation)[:VALIDATION]
-        pool, val, test = (stored.rows(TRAINED, stage, ids) for ids in (frame.fit, validation, frame.test))
+        pool, val, test = (stored.rows(TRAINED, layer, ids) for ids in (frame.fit, validation, frame.test))
         mean, std = pool.mean(0), pool.std(0)
         std[std < 1e-6] = 1.0
         x, x_val, x_test = ((part - mean) / std for part in (pool, val, test))
@@ -58,11 +59,11 @@ class Task:
         return np.sort(generator(seed, f"evaluation/{ROOM}/pool", draw).permutation(len(self.x))[: config.pool])
 
 
-def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Path) -> list[Score]:
+def trial(features: Path, store: Path, config: SelectConfig, eval_layer: str, seed: int, out: Path) -> list[Score]:
     """Writes select.json: `select.<strategy>.<budget>.top1`, and `.gain` over random. Raises NotApplicable where labels are missing."""
     frame, stored = Frame.of(Store.open(store), seed, f"{ROOM}.simulate"), StoredFeatures.open(features)
-    stage = stored.stage_named(config.stage, f"{ROOM}.stage")
-    task = Task.of(frame, stored, stage, seed)
+    layer = stored.eval_layer(eval_layer, f"{ROOM}.eval_layer")
+    task = Task.of(frame, stored, layer, seed)
     size, largest = min(config.pool, len(task.x)), max(config.budgets)
     if largest > size:
         raise InputError(
@@ -70,7 +71,7 @@ def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Pat
         )
     weights = _resamples(config.draws, len(task.y_test), seed)
     said = (
-        f"a pool of {size:,} images whose labels were hidden; logistic regression on stage {stage}, features standardized over all "
+        f"a pool of {size:,} images whose labels were hidden; logistic regression on eval layer {layer}, features standardized over all "
         f"{len(frame.fit):,} images; {frame.describe()}; percentile 95% of {DRAWS:,} bootstrap samples of draws and test images"
     )
     scores: list[Score] = []
@@ -84,7 +85,7 @@ def trial(features: Path, store: Path, config: SelectConfig, seed: int, out: Pat
                     table[draw] = _correct(task, name, sample, budget, l2, seed, draw)
                     advance(1)
             scores += _scores(
-                correct, budget, weights, f"{budget} labels of {said}; l2={l2:.3g} chosen for random on validation", seed, stage
+                correct, budget, weights, f"{budget} labels of {said}; l2={l2:.3g} chosen for random on validation", seed, layer
             )
     write_json(out / "select.json", [asdict(score) for score in scores])
     return scores
@@ -127,7 +128,7 @@ def _resamples(draws: int, images: int, seed: int) -> tuple[NDArray, NDArray]:
 
 
 def _scores(
-    correct: dict[str, NDArray], budget: int, weights: tuple[NDArray, NDArray], said: str, seed: int, stage: str
+    correct: dict[str, NDArray], budget: int, weights: tuple[NDArray, NDArray], said: str, seed: int, layer: str
 ) -> list[Score]:
     draws, n = correct[RANDOM].shape
     scores = []
@@ -135,11 +136,11 @@ def _scores(
         times, baseline = (draws * RANDOM_EACH, RANDOM) if name == RANDOM else (draws, None)
         top = _measured(table, weights)
         protocol = f"{name}, mean of {times} seeded draws of {said}"
-        scores.append(Score(f"{ROOM}.{name}.{budget}.top1", *top, n, protocol, seed, baseline, stage))
+        scores.append(Score(f"{ROOM}.{name}.{budget}.top1", *top, n, described(protocol), seed, baseline, layer))
         if name != RANDOM:
             gain = _measured(table - correct[RANDOM], weights)
             protocol = f"{name} minus random on the same pools, mean of {draws} seeded draws of {said}"
-            scores.append(Score(f"{ROOM}.{name}.{budget}.gain", *gain, n, protocol, seed, RANDOM, stage))
+            scores.append(Score(f"{ROOM}.{name}.{budget}.gain", *gain, n, described(protocol), seed, RANDOM, layer))
     return scores
 
 

@@ -1,8 +1,8 @@
-"""The features folder: who wrote which rows, at which stage."""
+"""The features folder: who wrote which rows, of which layer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
 from ssl_pipelines.artifacts.errors import unknown
+from ssl_pipelines.artifacts.layer import FINAL
 
 TRAINED, RANDOM_INIT, RAW_PIXELS, PIXELS = "trained", "random_init", "raw_pixels", "pixels"
 SPLITS = ("train", "validation", "test", "unlabeled")
@@ -20,9 +21,9 @@ class StoredFeatures:
     """`source` below is "trained", "random_init/<i>" or "raw_pixels"."""
 
     folder: Path
-    judged_at: str  # "final" | "best"
-    stages: tuple[str, ...]
+    layers: tuple[str, ...]  # shallow to deep
     random_inits: tuple[str, ...]
+    final: str  # the one of `layers` that `encode` gives
 
     @staticmethod
     def open(folder: Path) -> StoredFeatures:
@@ -30,23 +31,28 @@ class StoredFeatures:
         inits = sorted((path for path in (folder / RANDOM_INIT).glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
         if not inits:
             raise InputError(f"{folder / RANDOM_INIT} holds no features of a random initialization; run extract_features again")
-        stages = tuple(stage["name"] for stage in about["stages"])
-        return StoredFeatures(folder, about["judged_at"], stages, tuple(f"{RANDOM_INIT}/{path.name}" for path in inits))
+        layers = tuple(layer["name"] for layer in about["stages"])
+        final = about.get("final", layers[-1])  # folders of earlier versions do not say it
+        return StoredFeatures(folder, layers, tuple(f"{RANDOM_INIT}/{path.name}" for path in inits), final)
 
-    def stages_of(self, source: str) -> tuple[str, ...]:
-        return (PIXELS,) if source == RAW_PIXELS else self.stages
+    def layers_of(self, source: str) -> tuple[str, ...]:
+        return (PIXELS,) if source == RAW_PIXELS else self.layers
 
-    def stage_named(self, wanted: str | None, key: str) -> str:
-        """The one asked for, else the deepest: what `encode` gives. Needs no labels, as what is made of it is to hold without them.
+    def eval_layer(self, wanted: str, key: str, *others: str) -> str:
+        """The name of a stored layer: `wanted` itself, or what `final` stands for.
 
-        Raises InputError, which begins with `key`, for one that the encoder has not."""
-        if wanted is not None and wanted not in self.stages:
-            raise unknown(key, wanted, list(self.stages))
-        return wanted or self.stages[-1]
+        Raises InputError, which begins with `key`, for one that the encoder has not; `others`: what else the key may be."""
+        if wanted not in (*self.layers, FINAL):
+            raise unknown(key, wanted, {*self.layers, FINAL, *others})
+        return wanted if wanted in self.layers else self.final
 
-    def rows(self, source: str, stage: str, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def at(self, layer: str) -> StoredFeatures:
+        """The same with `layer` alone, so that nothing is chosen among several."""
+        return replace(self, layers=(layer,))
+
+    def rows(self, source: str, layer: str, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Features of `ids`, in that order: (n, D). Raises InputError where an id has none or a value is not finite."""
-        folder, found, rows = self.folder / source / stage, np.zeros(len(ids), dtype=bool), None
+        folder, found, rows = self.folder / source / layer, np.zeros(len(ids), dtype=bool), None
         for path in (folder / f"{split}.npy" for split in SPLITS):
             if not path.is_file():
                 continue

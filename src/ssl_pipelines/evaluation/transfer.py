@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from ssl_pipelines.evaluation import knn, linear
 from ssl_pipelines.evaluation.config import ExtractConfig, KnnConfig, LinearConfig
 from ssl_pipelines.evaluation.features import extract_source, reads
 from ssl_pipelines.evaluation.frame import Frame
+from ssl_pipelines.evaluation.protocols import described
 from ssl_pipelines.evaluation.scores import Outcome, Score, score_all
 from ssl_pipelines.evaluation.stored import RAW_PIXELS, TRAINED
 from ssl_pipelines.training.model import read_description
@@ -50,37 +52,45 @@ class Answers:
     outcomes: Mapping[str, Mapping[str, Sequence[Outcome]]]
 
 
-def answer(source: str, model: Path, store: Path, protocol: Protocol, runtime: RuntimeConfig, out: Path) -> None:
+def answer(source: str, model: Path, store: Path, eval_layer: str, protocol: Protocol, runtime: RuntimeConfig, out: Path) -> None:
     """Writes <head>.parquet (id, prediction) and answers.json into the existing folder `out`. Raises NotApplicable where labels are missing."""
     opened = Store.open(store)
     frame = Frame.of(opened, protocol.seed, ROOM)
     features = out / "features"
     features.mkdir()
     stored = extract_source(source, model, store, protocol.extract, protocol.seed, runtime, features)
+    if source != RAW_PIXELS:
+        stored = stored.at(stored.eval_layer(eval_layer, f"{ROOM}.eval_layer"))
     made = {
         "linear": linear.predict(stored, source, frame, config=protocol.linear, key=f"{ROOM}.linear"),
         "knn": knn.predict(stored, source, frame, config=protocol.knn),
     }
     shutil.rmtree(features)
-    how = "" if source == RAW_PIXELS else shown(opened, model)
+    how = {} if source == RAW_PIXELS else shown(opened, model)
     for head, outcome in made.items():
         with new_file(out / f"{head}.parquet") as partial:
             pd.DataFrame({"id": frame.test, "prediction": outcome.predictions}).astype("int64").to_parquet(partial, index=False)
-    write_json(out / "answers.json", {head: {"protocol": one.protocol + how, "stage": one.stage} for head, one in made.items()})
+    facts = {
+        head: {"protocol": {**one.protocol, **how}, "eval_layer": one.eval_layer, "chosen": dict(one.chosen)}
+        for head, one in made.items()
+    }
+    write_json(out / "answers.json", facts)
 
 
 def read_answer(folder: Path, head: str) -> Outcome:
     said = read_json(folder / "answers.json")[head]
-    return Outcome(pd.read_parquet(folder / f"{head}.parquet")["prediction"].to_numpy(), said["protocol"], said["stage"])
+    return Outcome(
+        pd.read_parquet(folder / f"{head}.parquet")["prediction"].to_numpy(), said["protocol"], said["eval_layer"], said["chosen"]
+    )
 
 
-def shown(store: Store, model: Path) -> str:
-    """How the store's images reach the encoder, as a clause of the protocol; empty where they are as it takes them."""
+def shown(store: Store, model: Path) -> dict[str, Any]:
+    """How the store's images reach the encoder, as a part of the protocol; empty where they are as it takes them."""
     about = read_description(model)
     size, channels = int(about["image_size"]), int(about["data"]["channels"])
-    parts = [f"resized from {store.view_size} to {size} px"] if store.view_size != size else []
-    parts += [f"gray repeated in {channels} channels"] if store.channels != channels else []
-    return f"; images {', '.join(parts)}" if parts else ""
+    how = {"view_size": store.view_size, "size": size} if store.view_size != size else {}
+    how |= {"channels": channels} if store.channels != channels else {}
+    return {"images": how} if how else {}
 
 
 def can_read(model: Path, store: Store) -> bool:
@@ -96,7 +106,7 @@ def transfer_scores(answers: Sequence[Answers], seed: int) -> list[Score]:
             outcomes, labels = one.outcomes[head], one.frame.store.labels(one.frame.test)
             others = {name: list(outcomes[name]) for name in outcomes if name != TRAINED}
             prefix = f"transfer.{one.dataset}.{head}"
-            scores += score_all(prefix, outcomes[TRAINED][0], others, labels, seed, one.frame.describe())
+            scores += score_all(prefix, outcomes[TRAINED][0], others, labels, seed, one.frame.facts())
             tables.append(_correct(outcomes, labels))
         if answers:
             scores += _ranks(head, [one.dataset for one in answers], list(answers[0].outcomes[head]), tables, seed)
@@ -120,5 +130,7 @@ def _ranks(head: str, datasets: Sequence[str], sources: Sequence[str], tables: S
         low, high = interval(sampled[:, column])
         name = "mean_rank" if source == TRAINED else f"{source}_mean_rank"
         baseline = None if source == TRAINED else source
-        found.append(Score(f"transfer.{head}.{name}", float(ranks[column]), low, high, len(datasets), protocol, seed, baseline))
+        found.append(
+            Score(f"transfer.{head}.{name}", float(ranks[column]), low, high, len(datasets), described(protocol), seed, baseline)
+        )
     return found

@@ -18,7 +18,9 @@ class ModelChoice(Config):
     model: UserPath | None = Field(
         default=None, min_length=1
     )  # a folder, run id, models:/<name>@<alias>, @<alias>; None: data/06_models
-    stage: str | None = Field(default=None, min_length=1)  # of the encoder; None: what `encode` gives, and what is served
+    eval_layer: str | None = Field(default=None, min_length=1)
+    """The layer whose features are the embedding, `final` for what `encode` gives. None: the one that the model's scores were made at,
+    which is also what is served."""
     batch_size: int = Field(default=256, ge=1, le=65536)  # images at a time; the embeddings do not depend on it
 
 

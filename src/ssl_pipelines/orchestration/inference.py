@@ -17,6 +17,7 @@ from ssl_pipelines.inference.embeddings import Embeddings
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.inference.sources import KINDS, Images, Tables, open_source
 from ssl_pipelines.methods.registry import class_root
+from ssl_pipelines.orchestration.model_scores import model_eval_layer
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.rooms import CUT
@@ -43,6 +44,7 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
     out = project_root() / output if output else _default_place(given, model, config)
     there = Embeddings.found(out)
     _check_place(block, out, source, output, there)
+    config = config.model_copy(update={"eval_layer": model_eval_layer(block, config.eval_layer, model)})
     code = code_of(CODE, class_root(str(model.facts["method"])), cut=CUT)
     recipe = _recipe(source, model, config, parameters)
     if _is_fresh(there, recipe, code, parameters, out):
@@ -58,16 +60,17 @@ def embeddings_of(block: str, config: ModelChoice, given: str, output: str | Non
                 "run_id": model.run_id,
                 **model.facts,
             },
-            "stage": config.stage,
+            "eval_layer": encoder.eval_layer,
             "size": encoder.spec.size,
         }
         counts = write_embeddings(encoder, source, about, config.batch_size, num_workers(parameters.runtime), out, key)
     log.info(
-        "embed: %s of %s images of %s, %s numbers each: %s",
+        "embed: %s of %s images of %s, %s numbers each of eval layer %s: %s",
         f"{counts.usable:,}",
         f"{counts.images:,}",
         given,
         encoder.dim,
+        encoder.eval_layer,
         shown(out),
     )
     if counts.errors:
@@ -83,10 +86,11 @@ def source_of(key: str, given: str, parameters: Parameters) -> Images | Tables:
 
 
 def encoder_of(block: str, config: ModelChoice, model: Upstream, parameters: Parameters) -> ImageEncoder:
+    """`config.eval_layer` says the layer. Raises InputError where the model has no such layer."""
     return ImageEncoder(
         model.folder,
-        stage=config.stage,
-        key=f"{block}.stage",
+        eval_layer=config.eval_layer,
+        key=f"{block}.eval_layer",
         device=set_up(parameters.runtime),
         max_pixels=parameters.block("dataset", DatasetConfig).max_pixels,
     )
@@ -98,8 +102,8 @@ def slug(given: str) -> str:
 
 
 def _default_place(given: str, model: Upstream, config: ModelChoice) -> Path:
-    """One file for a source, model and stage: what is stale is replaced."""
-    return project_root() / EMBEDDINGS / f"{slug(given)}-{digest([given, model.fingerprint, config.stage])[:8]}.parquet"
+    """One file for a source, a model and what was asked of it: what is stale is replaced."""
+    return project_root() / EMBEDDINGS / f"{slug(given)}-{digest([given, model.fingerprint, config.eval_layer])[:8]}.parquet"
 
 
 def _check_place(block: str, out: Path, source: Images | Tables, output: str | None, there: Embeddings | None) -> None:
@@ -117,7 +121,7 @@ def _check_place(block: str, out: Path, source: Images | Tables, output: str | N
 def _recipe(source: Images | Tables, model: Upstream, config: ModelChoice, parameters: Parameters) -> str:
     raw = digest(sorted(source.raw_files()))
     limit = parameters.block("dataset", DatasetConfig).max_pixels
-    return digest({"raw files": raw, "model": model.fingerprint, "stage": config.stage, "max_pixels": limit})
+    return digest({"raw files": raw, "model": model.fingerprint, "eval_layer": config.eval_layer, "max_pixels": limit})
 
 
 def _is_fresh(found: Embeddings | None, recipe: str, code: Code, parameters: Parameters, out: Path) -> bool:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from ssl_pipelines.artifacts.layer import FINAL
 from ssl_pipelines.data import Store
+from ssl_pipelines.evaluation.eval_layer import recorded_eval_layer, write_eval_layer
 from ssl_pipelines.orchestration.provenance import versions
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.orchestration.tracking_store import default_store
@@ -23,8 +25,11 @@ LIMITS = {"max_images": 1024, "max_megabytes": 64}  # of one request, where the 
 NEEDED = ("torch", "torchvision", "timm")
 
 
-def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
-    """Logs the pyfunc flavour into the open run; returns its `models:/` URI."""
+def log_encoder(tracker: Tracker, model: Path, store: Path, eval_layer: str | None = None) -> str:
+    """Logs the pyfunc flavour into the open run; returns its `models:/` URI.
+
+    `eval_layer`: the layer that it serves, which goes with the model as eval_layer.json. None: what the model itself records; before its
+    evaluation that may be nothing, and then it says so and serves `final`."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, Schema
@@ -41,6 +46,9 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
         parts.mkdir()
         for name in ("encoder.safetensors", "method.safetensors", "config.json"):
             shutil.copy2(model / name, parts / name)
+        if eval_layer is not None:
+            write_eval_layer(parts, eval_layer)
+        recorded = recorded_eval_layer(parts)
         package = Path(__file__).resolve().parents[1]
         copied = Path(room) / package.name  # without caches: what is logged is source
         shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
@@ -51,7 +59,8 @@ def log_encoder(tracker: Tracker, model: Path, store: Path) -> str:
                 artifacts={"model": str(parts)},
                 code_paths=[str(copied)],
                 signature=signature,
-                model_config=LIMITS,
+                model_config={**LIMITS, "eval_layer": recorded},  # MLflow overrides keys that are there, and no others
+                metadata={"eval_layer": recorded or FINAL},
                 input_example=example(store),
                 pip_requirements=[f"{name}=={number}" for name, number in versions().items() if name in NEEDED]
                 + ["pandas", "pillow", "pydantic", "safetensors"],

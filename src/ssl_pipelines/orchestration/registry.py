@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
+from ssl_pipelines.artifacts.layer import FINAL
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.evaluation.contest import METRIC
 from ssl_pipelines.orchestration.tracking import Tracker
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CHAMPION, PREVIOUS, LIST = "champion", "previous", "champions"
 OURS = "made_by"  # tag of a registered model
-WEIGHTS, WITHDRAWN = "weights", "withdrawn"  # tags of a version
+WEIGHTS, LAYER, DATA, WITHDRAWN = "weights", "eval_layer", "data.sha256", "withdrawn"  # tags of a version
 REMEMBERED = 100  # champions in the list
 WAIT = 600  # seconds for another promotion
 
@@ -62,9 +63,10 @@ class Registry:
             return known[: len(known) - known[::-1].index(now)]
         return [*known, now]
 
-    def with_weights(self, fingerprint: str) -> ModelVersion | None:
-        """The version of these very weights."""
-        return next((one for one in self.versions if one.tags.get(WEIGHTS) == fingerprint), None)
+    def with_weights(self, fingerprint: str, eval_layer: str) -> ModelVersion | None:
+        """The version of these very weights that is served at this layer; versions of earlier releases are served at `final`."""
+        wanted = (fingerprint, eval_layer)
+        return next((one for one in self.versions if (one.tags.get(WEIGHTS), one.tags.get(LAYER, FINAL)) == wanted), None)
 
     def version(self, number: str) -> ModelVersion:
         return self.tracker.client.get_model_version(self.name, number)

@@ -59,7 +59,7 @@ ROOMS: dict[str, Room] = {
             ("ssl_pipelines.evaluation.knn:knn_eval",), ("knn_eval.json", "knn_eval.predictions.parquet"),
         ),
         Room(
-            "diagnose", "diagnosis", "data/07_model_output", ("store", "model", "features"), ("diagnose", "seed"),
+            "diagnose", "diagnosis", "data/07_model_output", ("store", "model", "features", "linear_scores"), ("diagnose", "seed"),
             ("ssl_pipelines.evaluation.diagnose:diagnose",), ("diagnose.json", "diagnose.spectra.parquet"), runs_methods=True,
         ),
         Room(
@@ -67,7 +67,8 @@ ROOMS: dict[str, Room] = {
             ("ssl_pipelines.evaluation.finetune:finetune",), ("finetune.json", "finetune.predictions.parquet", "finetuned"), runs_methods=True,
         ),
         Room(
-            "few_labels", "few_labels_scores", "data/07_model_output/few_labels", ("store", "model", "features"), ("few_labels", "seed"),
+            "few_labels", "few_labels_scores", "data/07_model_output/few_labels",
+            ("store", "model", "features", "linear_scores"), ("few_labels", "seed"),
             ("ssl_pipelines.evaluation.few_labels:few_labels", "ssl_pipelines.reporting.few_labels:write_few_labels_page"),
             on_request=True, runs_methods=True,
             check="ssl_pipelines.orchestration.few_labels:check_few_labels",
@@ -78,13 +79,13 @@ ROOMS: dict[str, Room] = {
             ("ssl_pipelines.reporting.report:report",),
         ),
         Room(
-            "transfer_eval", "transfer_scores", "data/10_transfer", ("model",), ("transfer_eval", "extract_features", "seed"),
+            "transfer_eval", "transfer_scores", "data/10_transfer", ("model", "linear_scores"), ("transfer_eval", "extract_features", "seed"),
             ("ssl_pipelines.evaluation.transfer:answer", "ssl_pipelines.evaluation.transfer:transfer_scores",
              "ssl_pipelines.reporting.transfer:write_transfer_page"), ("transfer_eval.json", "transfer_eval.datasets.json", "transfer_eval.html"),
             resumes=True, on_request=True, runs_methods=True, check="ssl_pipelines.orchestration.transfer:check_transfer",
         ),
         Room(
-            "select", "selection", "data/11_selection", ("store", "features"), ("select", "seed"),
+            "select", "selection", "data/11_selection", ("store", "features", "linear_scores"), ("select", "seed"),
             ("ssl_pipelines.evaluation.selection:select", "ssl_pipelines.evaluation.selection_trial:trial",
              "ssl_pipelines.reporting.selection:write_selection_page"), on_request=True,
         ),

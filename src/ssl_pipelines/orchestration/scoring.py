@@ -79,8 +79,8 @@ def tell(name: str, scores: Sequence[Score]) -> None:
         if value is not None
     ]
     tracker.metrics(rows)
-    about = {f"protocol.{name}": scores[0].protocol} if scores else {}
-    tracker.tags(about | ({f"stage.{name}": scores[0].stage} if scores and scores[0].stage else {}))
+    about = {f"protocol.{name}": scores[0].said} if scores else {}
+    tracker.tags(about | ({f"eval_layer.{name}": scores[0].eval_layer} if scores and scores[0].eval_layer else {}))
 
 
 def keep(files: Sequence[Path], room: Room, record: Record) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ssl_pipelines.artifacts import InputError, new_folder
+from ssl_pipelines.artifacts.layer import FINAL
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data.decode import DecodeSpec, Pixels, Unusable, decode
@@ -22,6 +23,7 @@ from ssl_pipelines.inference.encoder import ImageEncoder, Vectors
 from ssl_pipelines.inference.search import Found, Query, find
 from ssl_pipelines.inference.sources import KINDS, PARQUET, Images, Tables
 from ssl_pipelines.orchestration.inference import embeddings_of, encoder_of, shown, slug, source_of
+from ssl_pipelines.orchestration.model_scores import model_eval_layer
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.upstream import chosen_model
@@ -67,6 +69,7 @@ def _index(config: SearchConfig, given: str, parameters: Parameters) -> tuple[Em
     index = Embeddings.found(path) if path.suffix == PARQUET and path.is_file() else None
     if index is None:
         index = Embeddings.open(key, embeddings_of("search", config, given, None, parameters))
+        config = config.model_copy(update={"eval_layer": index.about["eval_layer"]})
         return index, config, encoder_of("search", config, chosen_model("search", config.model, parameters), parameters)
     made_by = index.about.get("model", {})
     model = chosen_model("search", config.model or made_by.get("given"), parameters)
@@ -76,10 +79,16 @@ def _index(config: SearchConfig, given: str, parameters: Parameters) -> tuple[Em
             f"{key} was embedded by {name} ({made_by['method']}), which is not search.model: queries need the same model"
         )
     if made_by:
-        stage = index.about["stage"]
-        if config.stage not in (None, stage):
-            raise InputError(f"search.stage={config.stage!r}: {key} was embedded at stage {stage!r}; leave search.stage out")
-        config = config.model_copy(update={"stage": stage})
+        # earlier versions wrote `stage`, null for what `encode` gives
+        layer = index.about.get("eval_layer") or index.about.get("stage") or FINAL
+        if config.eval_layer not in (None, layer):
+            raise InputError(
+                f"search.eval_layer={config.eval_layer!r}: {key} was embedded at {layer!r}; leave search.eval_layer out"
+            )
+        log.info("search: eval layer %s, at which %s was embedded", layer, given)
+    else:
+        layer = model_eval_layer("search", config.eval_layer, model)
+    config = config.model_copy(update={"eval_layer": layer})
     encoder = encoder_of("search", config, model, parameters)
     if encoder.dim != index.dim:
         raise InputError(f"{key} has {index.dim} numbers an image, search.model gives {encoder.dim}: queries need the same model")
@@ -90,7 +99,7 @@ def _place(config: SearchConfig) -> Path:
     """The folder to write: a name of what is asked, or search.output, where nothing but an earlier answer may stand."""
     if config.output is None:
         assert config.query is not None
-        asked = digest([config.query, config.source, config.model, config.stage])
+        asked = digest([config.query, config.source, config.model, config.eval_layer])
         return project_root() / FOLDER / f"{slug(config.query)}-{asked[:8]}"
     out = project_root() / config.output
     if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= {PAGE, TABLE}):
@@ -148,7 +157,7 @@ def _page(
         ("Searched", f"{index.usable:,} images"),
         ("Model", config.model or model.get("given") or "the present one of this project"),
         ("Method", model.get("method", "unknown")),
-        ("Embedding", f"{index.dim} numbers" + (f", stage {config.stage}" if config.stage else "")),
+        ("Embedding", f"{index.dim} numbers, eval layer {encoder.eval_layer}"),
         ("Images enter as", f"{encoder.spec.size} x {encoder.spec.size} x {encoder.spec.channels}"),
     ]
     query, source = (Path(str(given)).name for given in (config.query, index.about.get("source") or config.source))

@@ -15,6 +15,7 @@ from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.selection import everything_is_labeled, select
 from ssl_pipelines.evaluation.selection_trial import trial
 from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.model_scores import stage_eval_layer
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.rooms import ROOMS
@@ -26,7 +27,7 @@ ROOM = ROOMS["select"]
 CHOSEN = "select.csv"
 
 
-def make_selection(store: Artifact, features: Artifact, parameters: Parameters) -> Artifact:
+def make_selection(store: Artifact, features: Artifact, linear_scores: Artifact, parameters: Parameters) -> Artifact:
     """Raises InputError where there is nothing to choose and nothing to measure."""
     asked, seed = parameters.block("select", SelectConfig), parameters.run.seed
     config = _fitted(asked, store, seed)
@@ -37,9 +38,10 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
 
         _keep_typed_labels(project_root() / ROOM.folder / CHOSEN)
         _say_what_was_fitted(asked, config)
+        layer = stage_eval_layer("select", config.eval_layer, linear_scores.path, features.path)
         if not (config.simulate and everything_is_labeled(store.path)):
-            select(features.path, store.path, config, seed, folder)
-        scores = trial(features.path, store.path, config, seed, folder) if config.simulate else []
+            select(features.path, store.path, config, layer, seed, folder)
+        scores = trial(features.path, store.path, config, layer, seed, folder) if config.simulate else []
         write_selection_page(folder, store.path, config.strategy)
         tell("select", scores)
         tracker = current().tracker
@@ -47,7 +49,8 @@ def make_selection(store: Artifact, features: Artifact, parameters: Parameters) 
             for file in sorted(folder.glob("*.*")):
                 tracker.file(file, "select")
 
-    return make(ROOM, parameters, {"store": store.fingerprint, "features": features.fingerprint}, build)
+    inputs = {"store": store, "features": features, "linear_scores": linear_scores}
+    return make(ROOM, parameters, {name: artifact.fingerprint for name, artifact in inputs.items()}, build)
 
 
 def _fitted(config: SelectConfig, store: Artifact, seed: int) -> SelectConfig:

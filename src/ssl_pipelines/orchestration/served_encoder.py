@@ -1,13 +1,14 @@
 """The MLflow flavour of an encoder: a DataFrame with one column `image` of encoded bytes in, a row of embedding or error out.
 
-Behind MLflow's server a request is limited by the model's configuration (`max_images`, `max_megabytes`), for which SERVING_MODEL_CONFIG
-may hold other values as JSON. The server itself reads a body of any size before the model sees it."""
+The model's configuration holds the layer that is read (`eval_layer`) and, behind MLflow's server, the limits of a request (`max_images`,
+`max_megabytes`); SERVING_MODEL_CONFIG may hold other values as JSON. The server itself reads a body of any size before the model sees it."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import contextlib
+import logging
 import math
 import os
 import re
@@ -24,6 +25,7 @@ from ssl_pipelines.data.decode import Unusable
 from ssl_pipelines.inference.encoder import ImageEncoder
 
 BATCH = 256
+log = logging.getLogger("ssl_pipelines")
 SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set by MLflow's server
 BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")
 PPM = re.compile(rb"P[1-6]\s")  # the one image format that may look like it
@@ -33,8 +35,9 @@ class ServedEncoder(mlflow.pyfunc.PythonModel):
     """Decodes as ingestion does, with its limits; a row that cannot be decoded does not fail the others."""
 
     def load_context(self, context: Any) -> None:
-        self.encoder = ImageEncoder(Path(context.artifacts["model"]))
         self.limits = dict(context.model_config or {})
+        self.encoder = ImageEncoder(Path(context.artifacts["model"]), eval_layer=self.limits.get("eval_layer"))
+        log.info("serving: eval layer %s, %d numbers an image", self.encoder.eval_layer, self.encoder.dim)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         contents = list(model_input["image"])

@@ -12,6 +12,7 @@ from ssl_pipelines.artifacts import InputError, Record, read_json
 from ssl_pipelines.artifacts.code import Code, code_of
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, raw_digest
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.orchestration.freshness import missing
 from ssl_pipelines.orchestration.paths import home_root
 from ssl_pipelines.orchestration.reproduce import nested, reproduce
@@ -162,7 +163,7 @@ class _Walk:
             "95% interval": "none" if row.get("low") is None else f"{row['low']} to {row['high']}",
             "images": str(row.get("n")),
             "seed": str(row.get("seed")),
-            "protocol": str(row.get("protocol")),
+            "protocol": said(row),
         }
         where = self.room.record if self.named is None else f"MLflow run {self.named.id}, {SCORES}/{Path(self.room.record).name}"
         if self.record is None:

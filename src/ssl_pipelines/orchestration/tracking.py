@@ -18,6 +18,7 @@ from ssl_pipelines.orchestration.tracking_store import database_of, default_stor
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PARENT = "mlflow.parentRunId"  # tag of an evaluation's run
 PARAMS_A_BATCH, LONGEST = 100, 6000
 SCORES = ("linear.top1", "knn.top1", "finetune.top1")
 log = logging.getLogger("ssl_pipelines")
@@ -57,11 +58,11 @@ class Tracker:
         """The open run, else a child of the pretraining's run; that run itself where a kill left it running."""
         if self.run_id:
             return self.run_id
-        parent = self._find(str(provenance.get("mlflow_run_id") or ""))
+        parent = self.find(str(provenance.get("mlflow_run_id") or ""))
         if parent is not None and parent.info.status == "RUNNING":
             self._reopen(parent.info.run_id)
             return parent.info.run_id
-        lineage = {"mlflow.parentRunId": parent.info.run_id} if parent is not None else {"pretraining": "not in this store"}
+        lineage = {PARENT: parent.info.run_id} if parent is not None else {"pretraining": "not in this store"}
         return self._create(name, {**tags, **lineage})
 
     def metrics(self, values: Sequence[tuple[str, float, int]]) -> None:
@@ -110,7 +111,7 @@ class Tracker:
         try:
             if not given.startswith("models:/"):
                 run_id, _, path = given.removeprefix("runs:/").partition("/")
-                run = self._find(run_id)
+                run = self.find(run_id)
                 uri = None if run is None else f"runs:/{run_id}/{path}" if path else run.data.tags.get("model_uri")
                 if uri is None:
                     what = "no such run" if run is None else "a run without a finished model"
@@ -131,7 +132,7 @@ class Tracker:
 
     def model_uri(self, run_id: str) -> str | None:
         """The logged model of a run; None where the run is not in this store, or has none."""
-        run = self._find(run_id)
+        run = self.find(run_id)
         return None if run is None else run.data.tags.get("model_uri")
 
     def trained(self, fingerprint: str, code: str) -> str | None:
@@ -158,15 +159,20 @@ class Tracker:
         return {name: values[name] for name in SCORES if name in values}
 
     def judged(self, run_id: str) -> tuple[dict[str, float], dict[str, str]]:
-        """Metrics and tags of a pretraining's run and of its later evaluations, the newest last."""
-        run = self._find(run_id)
+        """Metrics and tags of a pretraining's run and of its later evaluations, the newest last; `run_id` may be one of the latter."""
+        run = self.find(run_id)
         if run is None:
             return {}, {}
-        query = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        if PARENT in run.data.tags:
+            return self.judged(run.data.tags[PARENT])
+        query = f"tags.`{PARENT}` = '{run_id}'"
         children = self.client.search_runs([run.info.experiment_id], query, order_by=["attributes.start_time ASC"])
         metrics = {name: value for one in [run, *children] for name, value in one.data.metrics.items()}
         about = {
-            name: value for one in children for name, value in one.data.tags.items() if name.startswith(("protocol.", "stage."))
+            name: value
+            for one in children
+            for name, value in one.data.tags.items()
+            if name.startswith(("protocol.", "eval_layer.", "stage."))
         }
         return metrics, {**run.data.tags, **about}
 
@@ -215,13 +221,14 @@ class Tracker:
             return client.create_experiment(EXPERIMENT, artifact_location=place_of(database), tags=tags | {TAG: BESIDE})
 
     def _reopen(self, run_id: str) -> bool:
-        if self._find(run_id) is None:
+        if self.find(run_id) is None:
             return False
         self.client.update_run(run_id, status="RUNNING")
         self.run_id = run_id
         return True
 
-    def _find(self, run_id: str) -> Any:
+    def find(self, run_id: str) -> Any:
+        """The run of that id; None where this store has none."""
         from mlflow.exceptions import MlflowException
 
         if not run_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, Store, raw_digest
 from ssl_pipelines.evaluation.config import ExtractConfig
 from ssl_pipelines.evaluation.errors import NotApplicable
+from ssl_pipelines.evaluation.eval_layer import check_eval_layer
 from ssl_pipelines.evaluation.features import sources_of
 from ssl_pipelines.evaluation.frame import Frame
 from ssl_pipelines.evaluation.stored import RANDOM_INIT, RAW_PIXELS, TRAINED
 from ssl_pipelines.evaluation.transfer import HEADS, Answers, Protocol, answer, can_read, read_answer, transfer_scores
 from ssl_pipelines.orchestration.freshness import make, why_stale
 from ssl_pipelines.orchestration.judged_store import open_judged
+from ssl_pipelines.orchestration.model_scores import model_eval_layer, stage_eval_layer
 from ssl_pipelines.orchestration.parameters import PATHS, Parameters
 from ssl_pipelines.orchestration.paths import home_root, project_root
 from ssl_pipelines.orchestration.rooms import CUT, ROOMS, roots_of
@@ -28,8 +30,8 @@ from ssl_pipelines.orchestration.scoring import tell
 from ssl_pipelines.orchestration.session import current
 from ssl_pipelines.orchestration.tracking import Tracker
 from ssl_pipelines.orchestration.transfer_config import TransferConfig
-from ssl_pipelines.orchestration.upstream import find_model, is_reference
-from ssl_pipelines.training.model import read_description
+from ssl_pipelines.orchestration.upstream import Upstream, find_model, is_reference
+from ssl_pipelines.training.model import load_method, read_description
 from ssl_pipelines.training.runtime import num_workers
 from ssl_pipelines.training.upstream import fingerprint
 
@@ -38,8 +40,8 @@ KEY = f"{ROOM.name}.datasets"
 log = logging.getLogger("ssl_pipelines")
 
 
-def check_transfer(parameters: Parameters, tracker: Tracker | None) -> tuple[dict[str, str], dict[str, Path]]:
-    """(digests of the raw files, folders of the further models). Raises InputError for what cannot be read; reads no image.
+def check_transfer(parameters: Parameters, tracker: Tracker | None) -> tuple[dict[str, str], dict[str, Upstream]]:
+    """(digests of the raw files, the further models). Raises InputError for what cannot be read; reads no image.
 
     Asked before any room has run, too."""
     config = _config(parameters)
@@ -53,20 +55,20 @@ def check_transfer(parameters: Parameters, tracker: Tracker | None) -> tuple[dic
         with _named(name):
             digests[f"raw files of {name}"] = raw_digest(one)
     found = {name: find_model(f"{ROOM.name}.models.{name}={given!r}", given, tracker) for name, given in config.models.items()}
-    return digests, {name: model.folder for name, model in found.items()}
+    return digests, found
 
 
-def make_transfer(model: Artifact, parameters: Parameters) -> Artifact:
+def make_transfer(model: Artifact, linear_scores: Artifact, parameters: Parameters) -> Artifact:
     """transfer_eval.json, transfer_eval.datasets.json and the page, of what was answered now or before."""
     config, tracker = _config(parameters), current().tracker
     digests, others = check_transfer(parameters, tracker)
-    extra = digests | {f"model {name}": fingerprint(folder) for name, folder in others.items()}
+    extra = digests | {f"model {name}": found.fingerprint for name, found in others.items()}
 
     def build(folder: Path, record: Record) -> None:
         from ssl_pipelines.reporting.transfer import write_transfer_page  # plots: a room that is up to date needs none
 
+        models = _models(model.path, linear_scores.path, others, config)
         stores = {name: _store(name, one, config, parameters, folder) for name, one in config.datasets.items()}
-        models = {TRAINED: model.path, **others}
         _check_channels(models, stores)
         facts, answers = [], []
         for name, store in stores.items():
@@ -87,24 +89,47 @@ def make_transfer(model: Artifact, parameters: Parameters) -> Artifact:
             for name in ("transfer_eval.html", "transfer_eval.json"):
                 tracker.file(folder / name, "transfer")
 
-    made = make(ROOM, parameters, {"model": model.fingerprint}, build, extra=extra)
+    inputs = {"model": model.fingerprint, "linear_scores": linear_scores.fingerprint}
+    made = make(ROOM, parameters, inputs, build, extra=extra)
     _say_skipped(made.path)
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model folder, and the layer at which it is judged on every data set."""
+
+    folder: Path
+    eval_layer: str
+
+
+def _models(model: Path, linear_scores: Path, others: Mapping[str, Upstream], config: TransferConfig) -> dict[str, Judged]:
+    """This project's model at the layer that was scored or asked for, and the others at theirs. Raises InputError for an unknown layer."""
+    own = stage_eval_layer(ROOM.name, config.eval_layer, linear_scores, model)
+    check_eval_layer(f"{ROOM.name}.eval_layer", own, load_method(model))
+    beside = {name: Judged(one.folder, model_eval_layer(f"{ROOM.name}.models.{name}", None, one)) for name, one in others.items()}
+    return {TRAINED: Judged(model, own), **beside}
+
+
 def _answers(
-    name: str, frame: Frame, models: Mapping[str, Path], config: TransferConfig, parameters: Parameters, folder: Path
+    name: str, frame: Frame, models: Mapping[str, Judged], config: TransferConfig, parameters: Parameters, folder: Path
 ) -> Answers:
     extract = parameters.block("extract_features", ExtractConfig)
     protocol = Protocol(config.linear, config.knn, extract, parameters.run.seed)
     outcomes: dict[str, dict[str, list[Any]]] = {head: {} for head in HEADS}
     ours = models[TRAINED]
     jobs = [(source, source.split("/")[0], source, ours) for source in sources_of(extract)]
-    jobs += [(f"models/{other}", other, TRAINED, path) for other, path in models.items() if other != TRAINED]
-    for place, column, source, path in jobs:
+    jobs += [(f"models/{other}", other, TRAINED, judged) for other, judged in models.items() if other != TRAINED]
+    for place, column, source, judged in jobs:
         where = folder / name / "answers" / place
         _ensure_answer(
-            f"{ROOM.name}, {name}, {column if column != RANDOM_INIT else source}", where, source, path, frame, protocol, parameters
+            f"{ROOM.name}, {name}, {column if column != RANDOM_INIT else source}",
+            where,
+            source,
+            judged,
+            frame,
+            protocol,
+            parameters,
         )
         for head in HEADS:
             outcomes[head].setdefault(column, []).append(read_answer(where, head))
@@ -112,9 +137,10 @@ def _answers(
 
 
 def _ensure_answer(
-    said: str, where: Path, source: str, model: Path, frame: Frame, protocol: Protocol, parameters: Parameters
+    said: str, where: Path, source: str, judged: Judged, frame: Frame, protocol: Protocol, parameters: Parameters
 ) -> None:
     """Made unless it stands and is fresh: the unit in which an interrupted room goes on."""
+    model = judged.folder
     method = str(read_description(model)["parameters"]["method"])
     values: dict[str, Any] = {
         "linear": protocol.linear.model_dump(mode="json"),
@@ -122,6 +148,7 @@ def _ensure_answer(
         "seed": protocol.seed,
     }
     inputs = {"data": frame.store.sha256}
+    values |= {} if source == RAW_PIXELS else {"eval_layer": judged.eval_layer}
     inputs |= {} if source == RAW_PIXELS else {"model": fingerprint(model)}
     wanted = Record(flatten(values), inputs, code_of(*roots_of(ROOM, method), cut=CUT))
     unit = replace(ROOM, name=said, folder=str(where), outputs=())
@@ -131,7 +158,7 @@ def _ensure_answer(
         return
     log.info("%s: %s", said, reason)
     with new_folder(where) as fresh:
-        answer(source, model, frame.store.folder, protocol, parameters.runtime, fresh)
+        answer(source, model, frame.store.folder, judged.eval_layer, protocol, parameters.runtime, fresh)
         wanted.write(fresh / "record.json")
 
 
@@ -165,11 +192,11 @@ def _named(name: str) -> Iterator[None]:
         raise InputError(text if text.startswith(key) else f"{key}: {text}") from error
 
 
-def _check_channels(models: Mapping[str, Path], stores: Mapping[str, Store]) -> None:
-    for model, folder in models.items():
+def _check_channels(models: Mapping[str, Judged], stores: Mapping[str, Store]) -> None:
+    for model, judged in models.items():
         for name, store in stores.items():
-            if not can_read(folder, store):
-                channels = read_description(folder)["data"]["channels"]
+            if not can_read(judged.folder, store):
+                channels = read_description(judged.folder)["data"]["channels"]
                 whose = "this encoder" if model == TRAINED else f"{ROOM.name}.models.{model}"
                 raise InputError(
                     f"{KEY}.{name}.channels: its images have {store.channels} channels, {whose} reads {channels}; "

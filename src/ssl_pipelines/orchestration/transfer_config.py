@@ -26,6 +26,9 @@ class TransferConfig(Config):
         default_factory=dict
     )  # name -> like `dataset`; where no size is given, that of `dataset`
     models: dict[str, UserPath] = Field(default_factory=dict)  # name -> another model to stand beside: what pretrain.upstream takes
+    eval_layer: str | None = None
+    """The layer of this project's encoder, and of its random initializations, that is judged on every data set, `final` for what
+    `encode` gives. None: the one that linear_eval scored on the pretraining data; `models` are judged at their own."""
     linear: SweepConfig = SweepConfig()
     knn: KnnConfig = KnnConfig()
     gate: ValidateConfig = ValidateConfig()  # like `validate`, of each of these data sets

@@ -65,7 +65,7 @@ def _numbers(
 ) -> dict[str, Any]:
     scores = {
         run.name: {
-            metric: {key: row.get(key) for key in ("value", "low", "high", "n", "protocol")}
+            metric: {key: row.get(key) for key in ("value", "low", "high", "n", "protocol", "chosen", "eval_layer")}
             for metric, row in run.scores.by_metric.items()
         }
         for run in runs

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ssl_pipelines.evaluation.protocols import eval_layer_of, said
 from ssl_pipelines.reporting.diagnosis_figures import invariances, spectrum
 from ssl_pipelines.reporting.inputs import Scores
 from ssl_pipelines.reporting.tables import Table
@@ -79,11 +80,11 @@ def diagnosis(scores: Scores) -> Diagnosis | None:
         )
         for name in measured
     ]
-    stage = next((row["stage"] for row in found.values() if row.get("stage")), None)
-    says = f"What the features {f'of stage {stage} ' if stage else ''}are like, whatever the labels say; test images play no part. "
+    layer = next(filter(None, map(eval_layer_of, found.values())), None)
+    says = f"What the features {f'of eval layer {layer} ' if layer else ''}are like, whatever the labels say; test images play no part. "
     says += "Numbers mean something beside the same network before training, at one width and one number of images."
     protocols = [
-        (f"{MEASURES[name].title}, {COLUMNS[prefix].lower()}", str(found[f"{prefix}{name}"].get("protocol") or ""))
+        (f"{MEASURES[name].title}, {COLUMNS[prefix].lower()}", said(found[f"{prefix}{name}"]))
         for name in measured
         for prefix in shown
         if f"{prefix}{name}" in found

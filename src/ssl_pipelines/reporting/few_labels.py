@@ -13,6 +13,7 @@ from matplotlib.ticker import NullFormatter
 
 from ssl_pipelines.artifacts import read_json
 from ssl_pipelines.data.store import Store
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.reporting.inputs import Model
 from ssl_pipelines.reporting.page import write_page
 from ssl_pipelines.reporting.tables import Table, percent
@@ -126,10 +127,7 @@ def _section(scores: Mapping[str, Mapping[str, Any]], settings: Sequence[Setting
         for one in here
     ]
     protocols = [
-        (f"{one.words}, {SOURCES[name][0].lower()}", str(row["protocol"]))
-        for one in here
-        for name in names
-        if (row := of(one, name))
+        (f"{one.words}, {SOURCES[name][0].lower()}", said(row)) for one in here for name in names if (row := of(one, name))
     ]
     return Section(HEADS[head], Table(headers, rows, frozenset(range(1, len(headers)))), protocols)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ssl_pipelines.artifacts import InputError, read_json
+from ssl_pipelines.evaluation.protocols import eval_layer_of
 
 ROOMS = {"linear_eval": "Linear probe", "knn_eval": "Nearest neighbors", "finetune": "Fine-tuning"}
 PIXELS, LIKELIHOOD = "likelihood", "likelihood.json"  # of evaluation.likelihood
@@ -60,7 +61,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Scores:
-    """The score folder: rows of {metric, value, low, high, n, protocol, seed, baseline} by room.
+    """The score folder: rows of {metric, value, low, high, n, protocol, seed, baseline, eval_layer, chosen} by room.
 
     `features`: the feature folder, where a model with an exact likelihood has left what its pixels cost."""
 
@@ -82,9 +83,9 @@ class Scores:
         return {row["metric"]: row for rows in self.rooms.values() for row in rows}
 
     @property
-    def stage(self) -> str | None:
+    def eval_layer(self) -> str | None:
         """Of whose features the linear probe, else kNN, made most on validation."""
-        return next((row["stage"] for row in self.by_metric.values() if row.get("stage")), None)
+        return next(filter(None, map(eval_layer_of, self.by_metric.values())), None)
 
     def predictions(self) -> tuple[str, pd.DataFrame] | None:
         """(room, columns id, label, prediction) of the first room that stored them: the linear probe's, if it ran."""
@@ -107,22 +108,25 @@ def _score_rows(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Features:
-    """The feature folder, at one stage: the one that the linear probe chose; the last one where none did."""
+    """The feature folder, at one layer: the one that the linear probe chose; where none did, what `encode` gives."""
 
     folder: Path
     chosen: str | None = None
 
     @cached_property
-    def stage(self) -> str:
-        return self.chosen or str(read_json(self.folder / "stages.json")["stages"][-1]["name"])
+    def layer(self) -> str:
+        if self.chosen:
+            return self.chosen
+        about = read_json(self.folder / "stages.json")
+        return str(about.get("final") or about["stages"][-1]["name"])
 
     def splits(self) -> list[str]:
-        return sorted(path.stem for path in (self.folder / "trained" / self.stage).glob("*.npy") if not path.stem.endswith(".ids"))
+        return sorted(path.stem for path in (self.folder / "trained" / self.layer).glob("*.npy") if not path.stem.endswith(".ids"))
 
     def has(self, source: str, split: str) -> bool:
-        return (self.folder / source / self.stage / f"{split}.npy").is_file()
+        return (self.folder / source / self.layer / f"{split}.npy").is_file()
 
     def read(self, split: str, source: str = "trained") -> tuple[NDArray, NDArray]:
         """(N, D) memory map and its ids (N,).   source: "trained" or "random_init/0"."""
-        folder = self.folder / source / self.stage
+        folder = self.folder / source / self.layer
         return np.load(folder / f"{split}.npy", mmap_mode="r"), np.load(folder / f"{split}.ids.npy")

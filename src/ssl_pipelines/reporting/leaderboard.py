@@ -45,7 +45,8 @@ class Row(Config):
     dataset: str
     budget: str
     encoder: str
-    stage: str | None = None  # whose features the linear probe judged
+    eval_layer: str | None = None
+    """The layer whose features the linear probe judged."""
     images_seen: int | None = None
     views_seen: int | None = None
     seconds: float | None = None  # of training, over all its sittings
@@ -193,7 +194,7 @@ def _line(place: int, row: Row, stale: bool) -> str:
     gain = "–"
     if row.gain is not None and row.gain_low is not None and row.gain_high is not None:
         gain = f"{100 * row.gain:+.1f} {span(row.gain_low, row.gain_high)}"
-    encoder = row.encoder if row.stage in (None, "final") else f"{row.encoder}, {row.stage}"
+    encoder = row.encoder if row.eval_layer in (None, "final") else f"{row.encoder}, {row.eval_layer}"
     cells = [
         str(place) if row.linear_top1 is not None else "–",
         f"[{row.method}](leaderboard/{row.budget}/{row.method}.json)",

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ssl_pipelines.artifacts import new_file
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.reporting.results import is_share
 
 WORDS = {
@@ -25,9 +26,9 @@ WORDS = {
 
 
 def write_model_card(path: Path, rows: Sequence[Mapping[str, Any]], **facts: Any) -> None:
-    """`rows`: scores {metric, value, low, high, protocol}, shares alone; `facts`: what the template names."""
+    """`rows`: scores {metric, value, low, high, protocol, chosen}, shares alone; `facts`: what the template names."""
     scores = [_row(row) for row in rows if is_share(str(row["metric"]))]
-    protocols = {row["metric"]: row["protocol"] for row in rows if str(row["metric"]).endswith(".top1") and row.get("protocol")}
+    protocols = {row["metric"]: said(row) for row in rows if str(row["metric"]).endswith(".top1") and row.get("protocol")}
     folder = Path(__file__).parent / "templates"
     # A card is Markdown: its own dialect would be spoiled by HTML escapes.
     environment = Environment(

@@ -37,7 +37,7 @@ def report(
     if provenance.get("upstream"):
         metrics["upstream"] = dict(provenance["upstream"])
     write_json(out / "metrics.json", metrics)
-    shown = _shown(data, trained, None if features is None else Features(features, scored.stage), scored, config, seed)
+    shown = _shown(data, trained, None if features is None else Features(features, scored.eval_layer), scored, config, seed)
     write_plots(out / "plots", trained, shown["predictions"], data.classes)
     (out / "figures").mkdir()
     for picture in _pictures(shown):

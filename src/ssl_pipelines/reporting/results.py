@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.reporting.inputs import PIXELS, ROOMS, Scores
 from ssl_pipelines.reporting.tables import Table
 
@@ -20,7 +21,7 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One score: "95.7", "%", "94.3 to 96.9", "n = 1,000", and its protocol."""
+    """One score: "95.7", "%", "94.3 to 96.9", "n = 1,000", and its protocol in words."""
 
     label: str
     value: str
@@ -117,7 +118,7 @@ def is_share(metric: str) -> bool:
 
 def _cell(label: str, row: Mapping[str, Any]) -> Cell:
     metric, value, low, high, n = str(row["metric"]), row["value"], row.get("low"), row.get("high"), row.get("n")
-    protocol = str(row.get("protocol") or "")
+    protocol = said(row)
     n_text = "" if n is None else f"n = {n:,}"
     if value is None or not is_share(metric):
         span = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"

@@ -103,7 +103,7 @@ def retrieval_grid(store: Store, features: Features | None, config: ReportConfig
     labeled = bool((store.labels(found.queries) >= 0).any() and (store.labels(found.neighbors.ravel()) >= 0).any())
     width = found.neighbors.shape[1]
     says = f"Left, images of {found.query_split}; beside each, the {width} of {found.bank_split} that are nearest by cosine"
-    says += f" in the trained features ({features.stage}), nearest first. "
+    says += f" in the trained features ({features.layer}), nearest first. "
     framed = "A solid green frame is the same class, a dashed orange one another."
     says += framed if labeled else "Without labels the frames are plain."
     rows = [_retrieval_row(store, found, index) for index in range(len(found.queries))]
@@ -165,7 +165,7 @@ def embedding_maps(store: Store, features: Features | None, config: ReportConfig
                 f"{kind}, random initialization",
             )
         )
-    says = f"{len(rows):,} images of {split} by their features ({features.stage}), "
+    says = f"{len(rows):,} images of {split} by their features ({features.layer}), "
     says += "colored by class; no label was used to place them." if (labels >= 0).any() else "without labels to color them by."
     return {"maps": drawn, "map_says": says}
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 
 from ssl_pipelines.artifacts import read_json
 from ssl_pipelines.data import Store
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.reporting.page import write_page
 from ssl_pipelines.reporting.pictures import sheet, thumbnail
 from ssl_pipelines.reporting.tables import Table
@@ -82,7 +83,7 @@ def _trial(scores: Rows) -> dict[str, Any]:
         "table": trial_table(scores, strategies, budgets),
         "figure": _curves(scores, strategies, budgets),
         "n": f"{first['n']:,}",
-        "protocols": [(metric, row["protocol"]) for metric, row in scores.items()],
+        "protocols": [(metric, said(row)) for metric, row in scores.items()],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.reporting.inputs import ROOMS, Scores
 from ssl_pipelines.reporting.paired import Difference
 from ssl_pipelines.reporting.results import COLUMNS, PREFIX
@@ -71,7 +72,7 @@ def standings_of(room: str, runs: Sequence[Run], winner: int | None) -> Room:
     prefix, tops = PREFIX[room], tops_of(runs, room)
     names = [name for name in COLUMNS if name != "top1" and any(f"{prefix}.{name}" in run.scores.by_metric for run in runs)]
     standings = [_standing(prefix, index, runs[index], winner, names) for index in sorted(tops, key=lambda index: -tops[index])]
-    protocols = [(runs[index].name, str(runs[index].scores.by_metric[f"{prefix}.top1"].get("protocol") or "")) for index in tops]
+    protocols = [(runs[index].name, said(runs[index].scores.by_metric[f"{prefix}.top1"])) for index in tops]
     return Room(ROOMS[room], [COLUMNS[name] for name in names], standings, protocols, _note(room, [runs[index] for index in tops]))
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from ssl_pipelines.algorithms.intervals import span
 from ssl_pipelines.artifacts import read_json
+from ssl_pipelines.evaluation.protocols import difference_words, said
 from ssl_pipelines.reporting.inputs import Model
 from ssl_pipelines.reporting.page import write_page
 from ssl_pipelines.reporting.tables import Table, percent
@@ -39,15 +40,13 @@ def write_transfer_page(folder: Path, model: Path, others: Sequence[str]) -> Non
 def _head(head: str, scores: Rows, datasets: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> dict[str, Any]:
     scored = [one["name"] for one in datasets if not one["skipped"]]
     first = f"transfer.{scored[0]}.{head}"
-    protocols = [
-        (f"{name}: {title}", scores[_metric(name, head, key)]["protocol"]) for name in scored for key, title in columns.items()
-    ]
+    protocols = [(f"{name}: {title}", said(scores[_metric(name, head, key)])) for name in scored for key, title in columns.items()]
     return {
         "title": HEADS[head],
         "table": table(head, scores, datasets, columns),
         "figure": _figure(head, scores, scored, columns),
-        "gain": scores[f"{first}.gain"]["protocol"].partition("; ")[0].partition(", ")[2],
-        "ranks": scores[f"transfer.{head}.mean_rank"]["protocol"],
+        "gain": difference_words(scores[f"{first}.gain"]["protocol"]),
+        "ranks": said(scores[f"transfer.{head}.mean_rank"]),
         "protocols": protocols,
     }
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ssl_pipelines.artifacts import InputError, new_file, read_json, write_json
+from ssl_pipelines.artifacts.layer import FINAL
 from ssl_pipelines.methods.base import Method, Parts
 from ssl_pipelines.methods.classifier import Classifier
 from ssl_pipelines.methods.registry import method_class
@@ -73,6 +74,7 @@ def describe(
         "backbone": {"name": config.backbone.name, "dim": method.dim, "pooling": method.pooling, "parameters": encoder},
         "image_size": method.image_size,
         "judged_at": method.judged_at,
+        "eval_layer": FINAL if method.judged_at == FINAL else None,  # None: validation chooses it, after the training
         "steps": steps,
         "images_seen": drawn,
         "views_seen": drawn * sum(group.count for group in plan.groups.values()),
@@ -145,7 +147,7 @@ def save_classifier(network: Classifier, description: dict[str, Any], labels_see
     save_weights(network.method, folder)
     with new_file(folder / HEAD) as partial:
         partial.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in network.head.state_dict().items()}))
-    known = {"num_classes": network.head.out_features, "labels_seen": labels_seen}
+    known = {"num_classes": network.head.out_features, "labels_seen": labels_seen, "eval_layer": network.stage or FINAL}
     write_description(folder, description | known | ({"head_stage": network.stage} if network.stage else {}))
 
 

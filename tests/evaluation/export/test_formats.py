@@ -93,7 +93,7 @@ def test_where_timm_has_no_twin_it_is_said(tmp_path, photos, kind):
     assert not (tmp_path / TIMM).exists()
 
 
-def test_a_chosen_stage_of_a_resnet_in_all_files(tmp_path, photos):
+def test_a_chosen_layer_of_a_resnet_in_all_files(tmp_path, photos):
     model, out = model_folder(tmp_path / "model", photos, "rotation"), tmp_path / "out"
     out.mkdir()
     made = export(model, "layer2", photos, out)
@@ -110,8 +110,20 @@ def test_a_chosen_stage_of_a_resnet_in_all_files(tmp_path, photos):
     for count in (1, 3, 5):
         [found] = session.run(["embeddings"], {"images": images[:count].numpy()})
         np.testing.assert_allclose(found, expected[:count], atol=1e-4)
-    with pytest.raises(InputError, match=r"^export.stage='layer9' is unknown; did you mean 'layer"):
+    with pytest.raises(InputError, match=r"^export.eval_layer='layer9' is unknown; did you mean 'layer"):
         export(model, "layer9", photos, out)
+
+
+def test_timm_gives_the_last_layer_alone(tmp_path, photos):
+    model = model_folder(tmp_path / "model", photos, "rotation", backbone={"name": "resnet18", "width": 1.0})
+    method = load_method(model)
+    images = real_images(photos, 3, method.image_size)
+    found = timm_file(method, "resnet18", images, tmp_path / TIMM, "layer2")
+    assert found == "timm's model gives the last layer, this one is read at layer2: export.eval_layer=final exports that"
+    assert not (tmp_path / TIMM).exists()
+    assert not isinstance(timm_file(method, "resnet18", images, tmp_path / TIMM, "layer4"), str), (
+        "what `encode` gives has two names"
+    )
 
 
 def test_an_answer_that_differs_is_refused(tmp_path, photos, monkeypatch):
@@ -119,7 +131,7 @@ def test_an_answer_that_differs_is_refused(tmp_path, photos, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(formats, "write_onnx", lambda embedder, images, path: {"1": 1e-6, "5": 2e-4})
     with pytest.raises(InputError, match=r"encoder\.onnx gives other embeddings"):
-        export(model, None, photos, tmp_path / "out")
+        export(model, "final", photos, tmp_path / "out")
 
 
 def test_what_is_given_away_names_no_folder_of_this_machine(tmp_path, photos):
@@ -127,7 +139,7 @@ def test_what_is_given_away_names_no_folder_of_this_machine(tmp_path, photos):
     text = (model / "config.json").read_text().replace('"init_from": null', '"init_from": "/home/someone/secret/model"')
     (model / "config.json").write_text(text)
     (tmp_path / "out").mkdir()
-    export(model, None, photos, tmp_path / "out")
+    export(model, "final", photos, tmp_path / "out")
     assert "someone" not in (tmp_path / "out/config.json").read_text()
 
 
@@ -145,7 +157,7 @@ def test_a_damaged_file_is_one_line(tmp_path, photos):
     weights = load_file(model / ENCODER)
     save_file({key: value for key, value in weights.items() if "stem" not in key}, model / ENCODER)
     with pytest.raises(InputError, match="another architecture"):
-        export(model, None, photos, tmp_path)
+        export(model, "final", photos, tmp_path)
 
 
 FEW_IMAGES = {"local_aggregation": {"images_per_cluster": 20}, "pic": {"window_fraction": 0.5}}
@@ -157,7 +169,7 @@ def test_every_method_in_onnx_or_a_line_that_says_why_not(tmp_path, photos, name
     model = model_folder(tmp_path / "model", photos, name, methods={name: FEW_IMAGES.get(name, {})})
     out = tmp_path / "out"
     out.mkdir()
-    made = export(model, None, photos, out)
+    made = export(model, "final", photos, out)
     print(name, made.differences, made.missing)
     assert (ONNX in made.missing) == (name in NO_ONNX), made.missing
     for reason in made.missing.values():

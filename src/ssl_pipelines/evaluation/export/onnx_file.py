@@ -22,33 +22,35 @@ class NoGraph(Exception):
 
 
 class Embedder(nn.Module):
-    """`method.encode` at one stage, as a module."""
+    """`method.encode` at one layer, as a module."""
 
-    def __init__(self, method: Method, stage: str | None):
+    def __init__(self, method: Method, eval_layer: str):
         super().__init__()
-        self.method, self.stage = method, stage
+        self.method, self.eval_layer = method, eval_layer
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.method.encode(images, self.stage)
+        return self.method.encode(images, self.eval_layer)
 
 
 def write_onnx(embedder: Embedder, images: Tensor, path: Path) -> dict[str, float]:
-    """Writes `path`; returns the largest difference from torch at batch 1 and at all of `images` (n, C, H, W). Raises NoGraph."""
+    """Writes `path`, whose metadata name the eval layer; returns the largest difference from torch at batch 1 and at all of `images`
+    (n, C, H, W). Raises NoGraph."""
     try:
         import onnxruntime  # not there where the core is installed alone
 
         with _quiet(), _plain_attention(embedder):
-            torch.onnx.export(
+            program = torch.onnx.export(
                 embedder,
                 (images[:2],),
-                str(path),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                external_data=False,
                 verbose=False,
             )
+            assert program is not None
+            program.model.metadata_props["eval_layer"] = embedder.eval_layer
+            program.save(str(path), external_data=False)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         differences = {}
         for count in (1, len(images)):

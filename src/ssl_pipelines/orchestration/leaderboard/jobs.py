@@ -90,7 +90,7 @@ def _write(job: Job, parameters: Parameters, training: Path, scores: Scores) -> 
     top, random_init, gain = (found[f"linear.{name}"] for name in ("top1", "random_init_top1", "gain"))
     row = Row(
         **_identity(job, parameters.run.seed),
-        stage=top["stage"],
+        eval_layer=top["eval_layer"],
         images_seen=model.config["images_seen"],
         views_seen=model.config["views_seen"],
         seconds=measured["seconds"],

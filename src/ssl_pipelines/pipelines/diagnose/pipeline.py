@@ -6,4 +6,6 @@ from ssl_pipelines.pipelines.diagnose.nodes import diagnose_features
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(diagnose_features, ["store", "model", "features", "parameters"], "diagnosis", name="diagnose")])
+    return Pipeline(
+        [Node(diagnose_features, ["store", "model", "features", "linear_scores", "parameters"], "diagnosis", name="diagnose")]
+    )

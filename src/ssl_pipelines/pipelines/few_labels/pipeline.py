@@ -7,5 +7,12 @@ from ssl_pipelines.pipelines.few_labels.nodes import evaluate_few_labels
 
 def create_pipeline() -> Pipeline:
     return Pipeline(
-        [Node(evaluate_few_labels, ["store", "model", "features", "parameters"], "few_labels_scores", name="few_labels")]
+        [
+            Node(
+                evaluate_few_labels,
+                ["store", "model", "features", "linear_scores", "parameters"],
+                "few_labels_scores",
+                name="few_labels",
+            )
+        ]
     )

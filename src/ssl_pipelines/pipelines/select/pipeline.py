@@ -6,4 +6,4 @@ from ssl_pipelines.pipelines.select.nodes import select_images
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(select_images, ["store", "features", "parameters"], "selection", name="select")])
+    return Pipeline([Node(select_images, ["store", "features", "linear_scores", "parameters"], "selection", name="select")])
