@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from projects import write_digits, write_photos
-from ssl_pipelines.training.cores import usable_cores
+from ssl_pipelines.artifacts.cores import usable_cores
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 

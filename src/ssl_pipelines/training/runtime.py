@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ssl_pipelines.artifacts import Config, InputError
-from ssl_pipelines.training.cores import usable_cores
+from ssl_pipelines.artifacts.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch

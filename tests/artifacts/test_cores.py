@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from projects import ROOT
-from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.training import cores, runtime
-from ssl_pipelines.training.cores import quotas, set_thread_environment, usable_cores
+from ssl_pipelines.artifacts import InputError, cores
+from ssl_pipelines.artifacts.cores import quotas, set_thread_environment, usable_cores
+from ssl_pipelines.training import runtime
 from ssl_pipelines.training.runtime import RuntimeConfig, num_threads, num_workers
 
 V2 = "31 23 0:28 {root} {mount} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate"
