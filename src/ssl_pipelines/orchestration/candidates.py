@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssl_pipelines.evaluation.contest import METRIC
-from ssl_pipelines.orchestration.registry import DATA, WEIGHTS, Registry
 from ssl_pipelines.orchestration.artifact_places import EXPERIMENT
+from ssl_pipelines.orchestration.registry import DATA, WEIGHTS, Registry
 from ssl_pipelines.orchestration.tracking import PARENT, Tracker
 
 DATASET = "dataset.sha256"  # tag of a pretraining's run
