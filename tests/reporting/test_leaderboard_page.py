@@ -16,7 +16,7 @@ from ssl_pipelines.reporting.leaderboard import Row, Section, curve_file, ranked
 KEYS = [
     "method", "family", "dataset", "budget", "encoder", "eval_layer", "images_seen", "views_seen", "seconds", "images_per_second",
     "peak_memory", "threads", "linear_top1", "random_init_top1", "gain", "gain_low", "gain_high", "knn_top1", "seed", "fingerprint",
-    "code", "verdict", "reason",
+    "code", "verdict", "reason", "proofs",
 ]
 # fmt: on
 SECTIONS = [Section("cpu", "CPU budget", "60,000 images drawn.", ["moco"]), Section("gpu", "GPU budget", "200 epochs.")]
