@@ -132,27 +132,27 @@ ENTRIES = {
 }
 
 
-def policies(words: list[str], **given: str) -> set[str]:
-    """What each copy of GNU's OpenMP says of itself, as `python *words` loads it."""
+def policies(words: list[str], folder: Path, **given: str) -> set[str]:
+    """What each copy of GNU's OpenMP says of itself, as `python *words` loads it in `folder`."""
     environment = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    environment |= {"OMP_DISPLAY_ENV": "true"} | given
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment |= {"OMP_DISPLAY_ENV": "true", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])} | given
+    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return set(re.findall(r"OMP_WAIT_POLICY = '(\w+)'", done.stderr))
 
 
 @pytest.fixture(scope="module")
-def gnu() -> None:
-    if not policies(["-c", "import torch"]):
+def gnu(tmp_path_factory) -> None:
+    if not policies(["-c", "import torch"], tmp_path_factory.mktemp("gnu")):
         pytest.skip("torch's OpenMP here is not GNU's, which alone tells its settings")
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_threads_wait_asleep_in_every_entry(gnu, entry):
-    assert policies(ENTRIES[entry]) == {"PASSIVE"}
+def test_threads_wait_asleep_in_every_entry(gnu, entry, tmp_path):
+    assert policies(ENTRIES[entry], tmp_path) == {"PASSIVE"}
 
 
-def test_the_users_policy_stays(gnu):
-    assert policies(ENTRIES["the package"], OMP_WAIT_POLICY="ACTIVE") == {"ACTIVE"}
+def test_the_users_policy_stays(gnu, tmp_path):
+    assert policies(ENTRIES["the package"], tmp_path, OMP_WAIT_POLICY="ACTIVE") == {"ACTIVE"}
 
 
 def test_make_hands_it_to_what_it_starts():
