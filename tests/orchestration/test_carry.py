@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,12 +106,13 @@ class _Nothing:
     def save(self, folder: Path) -> None: ...
 
 
-def trained(different: str = "") -> Callable[..., Evidence]:
+def trained(different: str = "") -> Callable[..., dict[str, Evidence]]:
     """In place of a training: what a commit's optimizers are, which the test changes; `different` is what they change."""
 
-    def train(tree: Tree, method: str, budget: str, data: Path, work: Path) -> Evidence:
+    def train(tree: Tree, methods: Sequence[str], budget: str, data: Path, work: Path) -> dict[str, Evidence]:
         bits = (tree.folder / "src/ssl_pipelines/training/optim.py").read_text().replace("0.5 * 1.0", "0.5")
-        return Evidence(**{name: bits if name == different else "same" for name in ("weights", "history", "scores")})
+        found = Evidence(**{name: bits if name == different else "same" for name in ("weights", "history", "scores")})
+        return dict.fromkeys(methods, found)
 
     return train
 
@@ -146,8 +147,8 @@ def test_what_cannot_be_carried_is_said_row_by_row(repository):
     second = repository.commit("training/optim.py", "return 0.5 * (", "return 0.5 * 1.0 * (")
     repository.commit("losses/nt_xent.py", "F.cross_entropy", "1.0 * F.cross_entropy")
 
-    def fails(tree: Tree, method: str, *rest: object) -> Evidence:
-        raise InputError(f"at commit {tree.commit[:12]}: out of memory")
+    def fails(tree: Tree, methods: Sequence[str], *rest: object) -> dict[str, str]:
+        return dict.fromkeys(methods, f"at commit {tree.commit[:12]}: out of memory")
 
     found = repository.carry("rotation", "mae", train=fails)
     assert found["mae"].why == "it has no row"

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from joblib import cpu_count
-
-from ssl_pipelines.artifacts import InputError
+from ssl_pipelines.artifacts.cores import usable_cores
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.orchestration.leaderboard.board import write_page
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, check_method
 from ssl_pipelines.orchestration.leaderboard.data import open_store
 from ssl_pipelines.orchestration.leaderboard.plans import plan
-from ssl_pipelines.orchestration.leaderboard.processes import in_words
 from ssl_pipelines.orchestration.leaderboard.trial import EPOCHS, SAMPLES, Evidence, Tree, present_commit, tree_of, write_trial_data
 from ssl_pipelines.reporting.leaderboard import Proof, Row, read_rows
 
 log = logging.getLogger("ssl_pipelines")
 LANES = 4  # trials side by side, of a thread and some 2 GB of memory each, as far as there are cores
-Train = Callable[[Tree, str, str, Path, Path], Evidence]  # tree, method, budget, data, work
+Train = Callable[[Tree, Sequence[str], str, Path, Path], Mapping[str, Evidence | str]]  # tree, methods, budget, data, work
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,61 +55,61 @@ def carry(
         if stale:
             write_trial_data(store, small)
 
-        def settle(method: str, board: str) -> Carried:
-            if method not in rows:
-                return Carried(method, "to be retrained", "it has no row")
-            if method not in stale:
-                return Carried(method, "up to date")
-            try:
-                _check_then(rows[method], expected[method], then)
-                proof = _prove(method, budget.name, (then, now), small, place, board, train)
-            except InputError as problem:
-                return Carried(method, "to be retrained", in_words(problem))
-            digests = {"fingerprint": wanted[method].fingerprint, "code": wanted[method].code}
-            rows[method].model_copy(update=digests | {"proofs": (*rows[method].proofs, proof)}).write(docs)
-            return Carried(method, "carried", f"equal weights, history and scores after {proof.samples_seen:,} samples")
+        found = {method: Carried(method, "up to date") for method in rows if method not in stale}
+        found |= {method: Carried(method, "to be retrained", "it has no row") for method in methods if method not in rows}
+        for method in stale:
+            why = _not_of(rows[method], expected[method], then)
+            if why is not None:
+                found[method] = Carried(method, "to be retrained", why)
+        left = [method for method in stale if method not in found]
+        lanes = max(1, min(LANES, usable_cores(), len(left)))
 
-        def lane(number: int) -> list[Carried]:
-            found = []
-            for method in list(methods)[number::lanes]:
-                found.append(settle(method, f"board-{number}-of-{lanes}"))
-                log.info("leaderboard: %s: %s%s", method, found[-1].what, f": {found[-1].why}" if found[-1].why else "")
-            return found
+        def lane(number: int) -> None:
+            mine, board = left[number::lanes], f"board-{number}-of-{lanes}"
+            before, after = (train(tree, mine, budget.name, small, place / tree.commit[:12] / board) for tree in (then, now))
+            for method in mine:
+                proof = _proof(before[method], after[method], then, now)
+                if isinstance(proof, str):
+                    found[method] = Carried(method, "to be retrained", proof)
+                    continue
+                digests = {"fingerprint": wanted[method].fingerprint, "code": wanted[method].code}
+                rows[method].model_copy(update=digests | {"proofs": (*rows[method].proofs, proof)}).write(docs)
+                said = f"equal weights, history and scores after {proof.samples_seen:,} samples"
+                found[method] = Carried(method, "carried", said)
 
-        lanes = min(LANES, cpu_count(only_physical_cores=True), len(methods))
+        log.info("leaderboard: %d rows are stale; %d are trained in small by both commits", len(stale), len(left))
         with ThreadPoolExecutor(max_workers=lanes) as pool:
-            found = {one.method: one for part in pool.map(lane, range(lanes)) for one in part}
+            list(pool.map(lane, range(lanes)))
         write_page(docs, budget)
+        for method in methods:
+            log.info("leaderboard: %s: %s%s", method, found[method].what, f": {found[method].why}" if found[method].why else "")
         return [found[method] for method in methods]
 
 
-def _check_then(row: Row, expected: Any, then: Tree) -> None:
-    """Raises InputError for a row that did not come from the code, parameters and data of `then`."""
+def _not_of(row: Row, expected: Any, then: Tree) -> str | None:
+    """Why the row did not come from the code, parameters and data of `then`, or None where it did."""
     if row.verdict == "bug":
-        raise InputError("its row is a bug, which has no numbers")
+        return "its row is a bug, which has no numbers"
     if isinstance(expected, str):
-        raise InputError(f"commit {then.commit[:12]} cannot make it: {expected}")
+        return f"commit {then.commit[:12]} cannot make it: {expected}"
     if expected != [row.fingerprint, row.code]:
         what = "parameters or data" if expected[0] != row.fingerprint else "code"
-        raise InputError(f"its row was made from other {what} than those of commit {then.commit[:12]}")
+        return f"its row was made from other {what} than those of commit {then.commit[:12]}"
+    return None
 
 
-def _prove(method: str, budget: str, trees: tuple[Tree, Tree], data: Path, place: Path, board: str, train: Train) -> Proof:
-    """Raises InputError where the trials differ, or one of them fails."""
-    then, now = trees
-    before, after = (train(tree, method, budget, data, place / tree.commit[:12] / board) for tree in trees)
+def _proof(before: Evidence | str, after: Evidence | str, then: Tree, now: Tree) -> Proof | str:
+    """That both trials ended in the same bits, or a line why that is not shown."""
+    for found in (before, after):
+        if isinstance(found, str):
+            return found
+    assert isinstance(before, Evidence)
+    assert isinstance(after, Evidence)
     differing = before.differs_from(after)
     if differing:
-        raise InputError(f"{' and '.join(differing)} differ between commits {then.commit[:12]} and {now.commit[:12]}")
-    return Proof(
-        before=then.commit,
-        after=now.commit,
-        samples=SAMPLES["train"],
-        samples_seen=EPOCHS * SAMPLES["train"],
-        weights=after.weights,
-        history=after.history,
-        scores=after.scores,
-    )
+        return f"{' and '.join(differing)} differ between commits {then.commit[:12]} and {now.commit[:12]}"
+    facts = {"samples": SAMPLES["train"], "samples_seen": EPOCHS * SAMPLES["train"]}
+    return Proof(before=then.commit, after=now.commit, **facts, **asdict(after))
 
 
 def last_words(found: Sequence[Carried]) -> str:
