@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -203,3 +204,41 @@ def test_modules_are_imported_by_name_in_known_places_alone():
         if re.search(r"import_module|__import__", path.read_text())
     }
     assert users == {"methods/registry.py", "data/__init__.py", "pipeline_registry.py"}
+
+
+def forms_not_followed(text: str) -> list[str]:
+    """What a module does at its top that a digest would not see change."""
+    found, bound, imported = [], set[str](), {}
+    tree = ast.parse(text)
+    for statement in tree.body:
+        if isinstance(statement, ast.If) and getattr(statement.test, "id", "") == "TYPE_CHECKING" and statement.orelse:
+            found.append("else of TYPE_CHECKING")
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if len(targets) > 1:
+            found.append("two targets of one assignment")
+        for name in (
+            node.id
+            for target in targets
+            for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        ):
+            found += [f"{name} is bound twice"] if name in bound | imported.keys() else []
+            bound.add(name)
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            found += [f"{statement.name} is bound twice"] if statement.name in bound | imported.keys() else []
+            bound.add(statement.name)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name
+                found += ["import *"] if name == "*" else []
+                imported[name] = statement
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return found + ["__subclasses__"] * ("__subclasses__" in names or "__init_subclass__" in text)
+
+
+def test_the_package_has_no_form_that_a_digest_does_not_follow():
+    """In the layers; cli.py and its like are nobody's stage."""
+    found = {path.relative_to(ROOT).as_posix(): forms_not_followed(path.read_text()) for path in ROOT.glob("*/**/*.py")}
+    assert {name: forms for name, forms in found.items() if forms} == {}
+    for text in ("A = 1\nB = A\nA = 5", "from a import f\nf = g(f)", "A.x = y = 3", "from a import *", "x.__subclasses__()"):
+        assert forms_not_followed(text), text

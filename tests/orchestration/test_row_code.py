@@ -86,6 +86,16 @@ def test_the_kinds_of_encoders_are_all_that_is_built():
     assert built == {name for classes in ENCODERS.values() for name in classes}
 
 
+def test_a_row_that_stands_on_another_kind_of_encoder_follows_that_one_too():
+    """beit is a ViT, and its tokenizer is trained with a ResNet."""
+    assert {"networks.resnet.ResNet", "networks.vit.ViT"} <= row_code("beit", "vit_mini").definitions.keys()
+    assert "networks.resnet.ResNet" not in row_code("mae", "vit_mini").definitions
+
+
+def test_how_threads_wait_is_in_no_code():
+    assert not any(name.startswith("artifacts.cores") for name in row_code("simclr", "resnet_small").definitions)
+
+
 def test_every_row_has_a_code_with_training_optimizers_and_both_probes():
     for method in all_methods():
         found = row_code(method, BUDGETS["cpu"].backbone(method)["name"]).definitions

@@ -90,7 +90,7 @@ def finished(home: Path, scored: Scored) -> None:
     for name, inputs in (("pretrain", {}), ("extract_features", {"model": "m"}), ("linear_eval", {"features": "f"})):
         path = home / ROOMS[name].record
         path.parent.mkdir(parents=True, exist_ok=True)
-        Record({}, inputs, {}, {"pretrain": "m", "extract_features": "f"}.get(name, "s")).write(path)
+        Record({}, inputs, fingerprint={"pretrain": "m", "extract_features": "f"}.get(name, "s")).write(path)
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -261,7 +261,7 @@ def test_where_the_layer_of_a_model_comes_from(home, photos, caplog):
     # Scores that were made on other weights say nothing of these.
     finished_elsewhere = home / ROOMS["linear_eval"].record
     finished_elsewhere.parent.mkdir(parents=True)
-    Record({}, {"features": "of another model"}, {}, "s").write(finished_elsewhere)
+    Record({}, {"features": "of another model"}, fingerprint="s").write(finished_elsewhere)
     write_json(finished_elsewhere.parent / "linear_eval.json", list(judged(300, layer="layer1").scores))
     assert model_eval_layer("embed", None, here) == "final"
     of_run = tracker()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def extract_source(
 def _embed(source: str, model: Path, store: Store, batch_size: int, seed: int, device: torch.device) -> Embed:
     """What makes the features of `source`: "trained", "random_init/<i>" or "raw_pixels"."""
     if source == RAW_PIXELS:
-        return raw_pixels
+        return partial(raw_pixels, side=min(RAW_SIDE, store.view_size))
     if source == TRAINED:
         return _embedder(load_method(model).to(device), device)
     own_seed = seed + int(source.removeprefix(f"{RANDOM_INIT}/"))
@@ -92,14 +93,14 @@ def _repeated(images: Tensor, in_channels: int) -> Tensor:
     return images.expand(-1, -1, -1, in_channels) if images.shape[-1] == 1 else images
 
 
-def raw_pixels(images: Tensor) -> dict[str, Tensor]:
-    """uint8 (B, S, S, C) -> (B, C s s) in [0, 1], s = min(S, 32), by area."""
-    return {PIXELS: area_pixels(images.permute(0, 3, 1, 2).float() / 255)}
+def raw_pixels(images: Tensor, side: int = RAW_SIDE) -> dict[str, Tensor]:
+    """uint8 (B, S, S, C) -> (B, C s s) in [0, 1], s = min(S, side), by area. A store that is larger than the views gives no more of them."""
+    return {PIXELS: area_pixels(images.permute(0, 3, 1, 2).float() / 255, side)}
 
 
-def area_pixels(images: Tensor) -> Tensor:
-    """(B, C, S, S) -> (B, C s s), s = min(S, 32), by area."""
-    side = min(RAW_SIDE, images.shape[-1])
+def area_pixels(images: Tensor, side: int = RAW_SIDE) -> Tensor:
+    """(B, C, S, S) -> (B, C s s), s = min(S, side), by area."""
+    side = min(side, images.shape[-1])
     return F.interpolate(images, size=(side, side), mode="area").flatten(1)
 
 

@@ -100,9 +100,10 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "search": (),
 }
 # What is not followed. The table of methods only says where each lies, and the class that runs is a root of its own. What the blocks of a
-# run are resolved to is in every fingerprint, value by value, so the functions that resolve them need not be in the code as well.
+# run are resolved to is in every fingerprint, value by value, so the functions that resolve them need not be in the code as well. How
+# threads wait, and how many there are, is the runtime's matter.
 CUT = {
-    "*": ("TABLE",),
+    "*": ("TABLE", "set_thread_environment", "usable_cores"),
     "ssl_pipelines.training.config:RunConfig": ("method_config", "resolved_backbone", "resolved_optimizer", "check_views"),
 }
 BY_ARTIFACT = {room.artifact: room for room in ROOMS.values()}

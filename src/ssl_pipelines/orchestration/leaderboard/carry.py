@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +10,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.cores import usable_cores
 from ssl_pipelines.artifacts.lock import only_writer
-from ssl_pipelines.artifacts.record import digest
+from ssl_pipelines.artifacts.record import digest, flatten
 from ssl_pipelines.orchestration.leaderboard.board import write_page
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, check_method
 from ssl_pipelines.orchestration.leaderboard.data import open_store
-from ssl_pipelines.orchestration.leaderboard.plans import plan
+from ssl_pipelines.orchestration.leaderboard.plans import READ, Plan, plan
 from ssl_pipelines.orchestration.leaderboard.trial import EPOCHS, SAMPLES, Evidence, Tree, present_commit, tree_of, write_trial_data
+from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.reporting.leaderboard import Proof, Row, read_rows
 
 log = logging.getLogger("ssl_pipelines")
+SHOWN = 3  # changed parameters named in one line
 LANES = 4  # trials side by side, of a thread and some 2 GB of memory each, as far as there are cores
 Train = Callable[[Tree, Sequence[str], str, Path, Path], Mapping[str, Evidence | str]]  # tree, methods, budget, data, work
 
@@ -39,7 +43,7 @@ def carry(
     """Each stale row of `methods` keeps its numbers, and gets today's digests with the proof, where it was fresh at `commit` and the code
     of both commits, on the same small data and one thread, ends in equal weights, history and scores.
 
-    Raises InputError for a commit that is not there, or whose code does not run at all."""
+    Raises InputError for a commit that is not there."""
     for method in methods:
         check_method(method)
     work.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,7 @@ def carry(
         rows = {row.method: row for row in read_rows(docs) if row.budget == budget.name and row.method in methods}
         wanted = {method: plan(method, budget, data, store.sha256, work) for method in rows}
         stale = [method for method, row in rows.items() if not wanted[method].is_fresh(row)]
-        expected = then.expects(budget.name, stale, data, store.sha256) if stale else {}
+        expected = _expected(then, budget.name, stale, data, store.sha256)
         small = place / f"data-{digest([store.sha256, SAMPLES])[:8]}"
         if stale:
             write_trial_data(store, small)
@@ -58,7 +62,7 @@ def carry(
         found = {method: Carried(method, "up to date") for method in rows if method not in stale}
         found |= {method: Carried(method, "to be retrained", "it has no row") for method in methods if method not in rows}
         for method in stale:
-            why = _not_of(rows[method], expected[method], then)
+            why = _not_of(rows[method], expected[method], then) or _other_values(expected[method], wanted[method])
             if why is not None:
                 found[method] = Carried(method, "to be retrained", why)
         left = [method for method in stale if method not in found]
@@ -86,14 +90,30 @@ def carry(
         return [found[method] for method in methods]
 
 
+def _expected(then: Tree, budget: str, methods: Sequence[str], data: str, store: str) -> Mapping[str, Any]:
+    """What `then` says of each method's row; a line for each where its code does not run at all."""
+    try:
+        return then.expects(budget, methods, data, store) if methods else {}
+    except InputError as problem:
+        return dict.fromkeys(methods, str(problem))
+
+
+def _other_values(expected: Mapping[str, Any], wanted: Plan) -> str | None:
+    """Why a row is refused before any trial: a parameter that both commits have is another one by now, which a short run may not show."""
+    now = json.loads(json.dumps(flatten(Parameters.of(wanted.tree).read_by(READ)), default=str))
+    before = {key: value for key, value in expected["values"].items() if not key.startswith("pretrain.upstream")}
+    changed = [f"{key} {before[key]} -> {now[key]}" for key in sorted(before.keys() & now.keys()) if before[key] != now[key]]
+    return f"its parameters are others now: {', '.join(changed[:SHOWN])}" if changed else None
+
+
 def _not_of(row: Row, expected: Any, then: Tree) -> str | None:
     """Why the row did not come from the code, parameters and data of `then`, or None where it did."""
     if row.verdict == "bug":
         return "its row is a bug, which has no numbers"
     if isinstance(expected, str):
         return f"commit {then.commit[:12]} cannot make it: {expected}"
-    if expected != [row.fingerprint, row.code]:
-        what = "parameters or data" if expected[0] != row.fingerprint else "code"
+    if (expected["fingerprint"], expected["code"]) != (row.fingerprint, row.code):
+        what = "parameters or data" if expected["fingerprint"] != row.fingerprint else "code"
         return f"its row was made from other {what} than those of commit {then.commit[:12]}"
     return None
 

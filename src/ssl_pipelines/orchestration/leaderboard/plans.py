@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ssl_pipelines.artifacts import Record
 from ssl_pipelines.artifacts.code import Code, Cut, code_of
 from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import digest, flatten
-from ssl_pipelines.methods.registry import TABLE, class_root, module_of
+from ssl_pipelines.methods.registry import TABLE, class_root, method_class, module_of
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
@@ -77,16 +77,18 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
 def row_code(method: str, encoder: str) -> Code:
     """What a row runs: the method's class and those of the methods that it stands on, training, features and both probes."""
     roots = [root for name in STAGES for root in ROOMS[name].code]
-    return code_of(*map(class_root, (method, *donors(method).values())), *roots, cut=_cut(encoder))
+    stood_on = tuple(donors(method).values())
+    encoders = (encoder, *(method_class(donor).recipe.backbone.name for donor in stood_on))
+    return code_of(*map(class_root, (method, *stood_on)), *roots, cut=_cut({kind_of(name) for name in encoders}))
 
 
 def code_digest(method: str, encoder: str) -> str:
     return row_code(method, encoder).digest
 
 
-def _cut(encoder: str) -> Cut:
-    kind = kind_of(encoder)
-    return CUT | {BUILD: tuple(cls for other, classes in ENCODERS.items() if other != kind for cls in classes)}
+def _cut(kinds: Collection[str]) -> Cut:
+    """Of the encoders' classes those of these kinds alone are followed."""
+    return CUT | {BUILD: tuple(cls for other, classes in ENCODERS.items() if other not in kinds for cls in classes)}
 
 
 def stale(rows: Iterable[Row]) -> set[tuple[str, str]]:

@@ -26,7 +26,9 @@ from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data import Store
 from ssl_pipelines.orchestration.paths import project_root
 
-SAMPLES = {"train": 2000, "validation": 500, "test": 1000}
+# More training samples than any constant that bounds how many of them a method, a random initialization or a palette looks at (2,048),
+# so that a change of such a constant changes the trial too. The probe's preconditioner (4,096 rows) changes its path, not its end.
+SAMPLES = {"train": 2200, "validation": 500, "test": 1000}
 EPOCHS = 3
 # Not by `kedro`, which would load what the installed package offers to it, and the commit may not have.
 COMMAND = "from ssl_pipelines.cli import cli; cli()"
@@ -36,16 +38,19 @@ ASK = """
 import json, sys
 from pathlib import Path
 from ssl_pipelines.orchestration.leaderboard.budgets import BUDGETS
-from ssl_pipelines.orchestration.leaderboard.plans import plan
+from ssl_pipelines.artifacts.record import flatten
+from ssl_pipelines.orchestration.leaderboard.plans import READ, plan
+from ssl_pipelines.orchestration.parameters import Parameters
 budget, methods, data, store = json.loads(sys.argv[1])
 found = {}
 for method in methods:
     try:
         planned = plan(method, BUDGETS[budget], data, store, Path("."))
-        found[method] = [planned.fingerprint, planned.code]
+        values = flatten(Parameters.of(planned.tree).read_by(READ))
+        found[method] = {"fingerprint": planned.fingerprint, "code": planned.code, "values": values}
     except Exception as error:
         found[method] = f"{type(error).__name__}: {error}"
-print(json.dumps(found))
+print(json.dumps(found, default=str))
 """
 
 
@@ -69,7 +74,8 @@ class Tree:
     folder: Path
 
     def expects(self, budget: str, methods: Sequence[str], data: str, store: str) -> Mapping[str, Any]:
-        """method -> [fingerprint, code] of the row that this commit would make, or a line why it makes none.
+        """method -> {fingerprint, code, values} of the row that this commit would make, or a line why it makes none. `values`: its
+        parameters, flat.
 
         Raises InputError where the commit's code does not run."""
         asked = json.dumps([budget, list(methods), data, store])
