@@ -81,6 +81,6 @@ def ingested(folder: Path, name: str, size: int) -> Path:
 
     store = folder / "store"
     store.mkdir()
-    source = {"reader": "npz", "root": str(folder / name), "size": size, "fields": ["saliency"]}
+    source = {"reader": "npz", "root": str(folder / name), "size": size, "stored_size": size, "fields": ["saliency"]}
     ingest(DatasetConfig.of(source, "dataset"), seed=0, out=store, workers=1)
     return store

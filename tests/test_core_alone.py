@@ -16,7 +16,7 @@ class Blocked(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Blocked())
 import ssl_pipelines
 
-beside = {"pipelines", "orchestration", "hooks", "settings", "pipeline_registry", "cli"}
+beside = {"pipelines", "orchestration", "hooks", "settings", "pipeline_registry", "cli", "plugin"}
 for module in pkgutil.walk_packages(ssl_pipelines.__path__, "ssl_pipelines."):
     if module.name.split(".")[1] not in beside and not module.name.endswith("__main__"):
         importlib.import_module(module.name)

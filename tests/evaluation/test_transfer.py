@@ -89,7 +89,7 @@ def test_another_size_is_said_and_too_many_channels_are_seen(model, tmp_path):
     store = Store.open(write_store(tmp_path / "two", labels, np.repeat(["train", "test"], 20), images))
     assert not can_read(model, store)
     config = json.loads((model / "config.json").read_text())
-    store.size, store.channels = 20, 3
+    store.view_size, store.channels = 20, 3
     assert shown(store, model) == {"images": {"view_size": 20, "size": config["image_size"]}}
 
 

@@ -59,7 +59,7 @@ def test_a_closed_gate_is_closed_every_time_and_opens_by_its_threshold(tmp_path,
     write_digits(tmp_path / "digits.npz", 120)
     for done in (["ingest", "validate"], []):
         with pytest.raises(InputError, match=r"here: the data does not pass the gate: .*121"):
-            opened(tmp_path, calls, images={"min": 121})
+            opened(tmp_path, calls, images={"min": 121, "severity": "critical"})
         assert calls == done
     assert (tmp_path / "kept/gate/validation.html").is_file()
     opened(tmp_path, calls, images={"min": 121, "severity": "warning"})

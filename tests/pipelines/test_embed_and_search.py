@@ -108,7 +108,7 @@ REFUSED = {
     "embed.source=photos,embed.output=taken.parquet": ("taken.parquet", "not written by embed"),
     "embed.source=photos,embed.output=theirs.parquet": ("theirs.parquet", "not written by embed"),
     "embed.source=tables,embed.output=tables/e.parquet": ("tables/e.parquet", "lies in embed.source"),
-    "embed.source=theirs.parquet": ("an image column",),
+    "embed.source=theirs.parquet": ("no image there can be read", "the file that it names is not there"),
     "embed.sauce=photos": ("sauce", "source"),
 }
 
