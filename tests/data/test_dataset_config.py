@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import subprocess
 import sys
 from typing import Any
@@ -97,3 +99,12 @@ def test_config_is_light() -> None:
     script = "import sys, ssl_pipelines.data.config; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "pandas", "pyarrow", "PIL", "torch", "torchvision", "rich", "joblib"} & set(loaded)
+
+
+def test_labels_say_which_columns_are_read() -> None:
+    [tree] = ast.parse(inspect.getsource(DatasetConfig)).body
+    assert isinstance(tree, ast.ClassDef)
+    names = [ast.unparse(line.target) if isinstance(line, ast.AnnAssign) else "" for line in tree.body]
+    description = ast.unparse(tree.body[names.index("labels") + 1])
+    for word in ("path", "file_name", "Path", "label", "class", "`label_column`", "split", "subset"):
+        assert re.search(rf"(?<!\w){re.escape(word)}(?!\w)", description), word

@@ -64,6 +64,21 @@ def test_a_few_hot_pixels_do_not_decide_white(tmp_path: Path, make_store: Make) 
     assert images(store)[0, 3, 3, 0] == 255
 
 
+def test_images_above_white_are_counted(tmp_path: Path, make_store: Make, caplog: pytest.LogCaptureFixture) -> None:
+    files = {f"{i}.png": encoded(wide(i, 4095)) for i in range(300)} | {f"x{i}.png": encoded(wide(i, 65535)) for i in range(3)}
+    source = folder(tmp_path / "raw", files)
+    store = make_store(**source, size=16)
+    assert store.about["white"] == 4095
+    share, most = max(((wide(i, 65535) > 4095).mean(), f"x{i}.png") for i in range(3))
+    top = max(int(wide(i, 65535).max()) for i in range(3))
+    line = f"3 images of 16-bit gray have pixels above dataset.white=4095, which are cut to it ({100 * share:.3g}% of {most})"
+    assert f"{line}: dataset.white={top} keeps all of them apart" in caplog.text
+    caplog.clear()
+    make_store(**source, size=16, white=top)
+    assert "dataset.white" not in caplog.text
+    assert "cut_share" not in store.manifest
+
+
 def test_white_can_be_given_and_is_part_of_the_store(tmp_path: Path, make_store: Make) -> None:
     source = folder(tmp_path / "raw", {f"{i}.png": encoded(np.full((16, 16), 300, np.uint16)) for i in range(5)})
     given, auto = make_store(**source, size=16, white=600), make_store(**source, size=16)

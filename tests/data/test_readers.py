@@ -107,9 +107,11 @@ def test_labels_from_csv(make_store: Make, tmp_path: Path) -> None:
     table.write_text("path,label\nc.png,cat\nc.png,dog\n")
     assert "line 3: 'c.png' is labeled twice, 'cat' and 'dog'" in refusal(make_store, **source)
     table.write_text("where,label\nc.png,cat\n")
-    assert "has no column 'path' (or file_name, filename, image, ...); found: where, label" in refusal(make_store, **source)
+    assert "has no column of paths; found: where, label; allowed, in any spelling: path, filepath, filename," in refusal(
+        make_store, **source
+    )
     table.unlink()
-    assert "does not exist: a CSV with columns path,label" in refusal(make_store, **source)
+    assert "does not exist: a CSV with a column of paths and one of labels is needed" in refusal(make_store, **source)
 
 
 def test_channels_auto(make_store: Make, tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ def test_npz_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ({"images": np.zeros((2, 8, 8), np.float32)}, "images is float32 [2, 8, 8]; uint8 [N, H, W] or [N, H, W, C] is read"),
         ({"images": np.zeros((2, 3, 32, 32), np.uint8)}, "looks like [N, C, H, W]"),
         ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "labels has shape [3], 2 values are expected"),
-        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(2)}, "labels is float64; integers or names are read"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.full(2, 0.5)}, "labels is float64; integers or names are read"),
         ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.array([{}, {}])}, "labels cannot be read"),
         (
             {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(2, int), "split": np.array(["train", "tst"])},

@@ -49,5 +49,9 @@ def test_values_of_a_column() -> None:
     )
     assert column_splits("x.csv", "split", ["0", "1"]) == "x.csv: split is not used for splits: '0', '1' is no name of a split"
     assert column_splits("x.csv", "split", ["test", "test"]) == "x.csv: split is not used for splits: it says 'test' in every row"
+    blank = column_splits("x.csv", "split", ["train", "", "train", " "])
+    assert blank == "x.csv: split is not used for splits: it says 'train' in 2 of 4 rows and is blank in the others"
+    assert column_splits("x.csv", "split", {"train": 30, "": 10}) == blank.replace("2 of 4", "30 of 40")
+    assert column_splits("x.csv", "set", ["", ""]) == "x.csv: set is not used for splits: it says nothing in every row"
     with pytest.raises(InputError, match=r"x\.csv: split='tst' is unknown\. Allowed: dev, eval"):
         column_splits("x.csv", "split", ["train", "tst"])

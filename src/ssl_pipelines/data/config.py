@@ -47,7 +47,9 @@ class DatasetConfig(Config):
     """What a band called alpha is: `composite` puts the colors on white by it, `ignore` leaves it out (near infrared), `auto` ignores it
     where most of a sample's values are neither 0 nor 255. Choose where translucent graphics or satellite images are taken for the other."""
     splits: SplitFractions = SplitFractions()
-    labels: UserPath | None = Field(default=None, min_length=1)  # CSV with columns path, label
+    labels: UserPath | None = Field(default=None, min_length=1)
+    """CSV with a row an image: a column of paths (headers such as path, file_name, Path, image), one of labels (label, class, category,
+    target or `label_column`) and, where there is one, of splits (split, subset, partition). Set it where folders are no classes."""
     label_column: str | None = Field(default=None, min_length=1)
     """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
     image); set it where the labels stand under a name that is not found, or where several could be meant."""

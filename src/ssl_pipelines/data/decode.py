@@ -54,6 +54,8 @@ class ImageInfo(TypedDict):
     channels: int
     pages: NotRequired[int]  # of a stack or an animation
     levels: NotRequired[int]  # different values in the fullest 8-bit channel made from a deeper source
+    cut_share: NotRequired[float]  # of the pixels kept: 16-bit gray above white; absent where there is none
+    brightest: NotRequired[int]  # the largest of these values
 
 
 class Unusable(Exception):
@@ -106,7 +108,10 @@ def _from_bytes(content: bytes, spec: DecodeSpec) -> tuple[Pixels, ImageInfo]:
                 info["pages"] = pages
             image.draft(None, (2 * size, 2 * size))
             image.load()
-            flat = _flat(cut(upright(image), spec.fit), spec, inverted=inverted, alpha=alpha)
+            kept = cut(upright(image), spec.fit)
+            if is_wide(kept):
+                _note_cut(info, np.asarray(kept), spec.white)
+            flat = _flat(kept, spec, inverted=inverted, alpha=alpha)
             if deep:
                 info["levels"] = _levels(flat)
             return np.array(filled(flat, size, spec.fit), dtype=np.uint8).reshape(size, size, channels), info
@@ -147,6 +152,13 @@ def _eight_bits(pixels: NDArray[np.integer], white: int, inverted: bool) -> Pixe
         raise Unusable("32-bit pixels outside 0 to 65535, whose range is unknown")
     wide = np.minimum(wide, white)
     return (((white - wide if inverted else wide) * 255 + white // 2) // white).astype(np.uint8)
+
+
+def _note_cut(info: ImageInfo, pixels: NDArray[np.integer], white: int) -> None:
+    """How many of the values lie above white, and the largest; nothing where none does."""
+    brightest = int(pixels.max())
+    if brightest > white:
+        info["cut_share"], info["brightest"] = float((pixels > white).mean()), brightest
 
 
 def _levels(image: Image.Image) -> int:

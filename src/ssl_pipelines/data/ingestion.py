@@ -36,6 +36,7 @@ from ssl_pipelines.data.split_names import some
 from ssl_pipelines.data.splits import SPLITS, assign_splits
 
 log = logging.getLogger("ssl_pipelines")
+LEAST_JUDGED = 10  # labeled images; of fewer each may well be of a class of its own
 
 
 def raw_digest(config: DatasetConfig) -> str:
@@ -57,6 +58,7 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
     if not len(sums):
         raise InputError(f"{_where(config)}: {_nothing(columns)}")
     labels, classes = label_indices(columns["label"], columns["path"], reader.classes)
+    _warn_of_names(columns, labels, config)
     splits = _splits(columns, labels, config, seed)
     kept = splits[np.array(columns["status"]) == "ok"]
     _warn_unlabeled(columns, kept)
@@ -85,6 +87,7 @@ def ingest(config: DatasetConfig, seed: int, out: Path, workers: int) -> None:
     about["sha256"] = content_digest(manifest, about)
     write_json(out / "store.json", about)
     _warn_of_stacks(columns)
+    _warn_of_white(columns, spec.white)
     _summarize(about, columns, kept, reader.origins, time.perf_counter() - start)
 
 
@@ -159,3 +162,27 @@ def _warn_of_stacks(columns: Columns) -> None:
     several = [path for path, pages in zip(columns["path"], columns["pages"], strict=True) if pages]
     if several:
         log.warning(f"ingest: of {len(several):,} files with several pages or frames the first is read, such as {several[0]}")
+
+
+def _warn_of_white(columns: Columns, white: int) -> None:
+    """The sample that white is chosen by may hold none of the brightest images, and a given white may be too low."""
+    facts = zip(columns["cut_share"], columns["brightest"], columns["path"], columns["status"], strict=True)
+    above = [(share, brightest, path) for share, brightest, path, status in facts if share and status == "ok"]
+    if above:
+        share, _, worst = max(above, key=lambda one: one[0])
+        most = max(brightest for _, brightest, _ in above)
+        log.warning(
+            f"ingest: {len(above):,} images of 16-bit gray have pixels above dataset.white={white}, which are cut to it "
+            f"({100 * share:.3g}% of {worst}): dataset.white={most} keeps all of them apart"
+        )
+
+
+def _warn_of_names(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig) -> None:
+    """Numbers or names that tell images apart are no classes."""
+    known = [label for label, status in zip(labels.tolist(), columns["status"], strict=True) if status == "ok" and label >= 0]
+    different = len(set(known))
+    if len(known) >= LEAST_JUDGED and 2 * different > len(known):
+        key = f"dataset.label_column={config.label_column!r}: " if config.label_column else ""
+        log.warning(
+            f"ingest: {key}{len(known):,} labeled images have {different:,} different labels; what tells images apart is no class"
+        )

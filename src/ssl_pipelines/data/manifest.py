@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
 )
 Columns = dict[str, list[Any]]  # name -> one value a file
 DECODED = ("path", "split", "label", "sha256", "width", "height", "mode", "channels", "status", "reason")  # known file by file
-COUNTED = ("pages", "levels")  # the same, summed up in store.json and the log alone
+COUNTED = ("pages", "levels", "cut_share", "brightest")  # the same, summed up in store.json and the log alone
 
 
 PLAIN = {"fit": "square", "white": WHITE, "alpha": True}  # what decoding does untold

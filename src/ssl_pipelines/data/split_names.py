@@ -6,7 +6,8 @@ and a held-out name that differ in that word alone. A folder `test_tube` among o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from ssl_pipelines.artifacts import InputError
 
@@ -109,11 +110,13 @@ def _resolved(found: dict[str, str]) -> dict[str, str]:
     return {name: "validation" if tested and word in EVALUATION else SPLIT_NAMES[word] for name, word in found.items()}
 
 
-def column_splits(where: str, column: str, values: Iterable[str]) -> dict[str, str] | str:
+def column_splits(where: str, column: str, values: Iterable[str] | Mapping[str, int]) -> dict[str, str] | str:
     """value -> split of a column that may say the splits, or one line why it is not used. Blank values have no split.
+    values: of every row, or how many rows have each.
 
     Raises InputError where a column named split has values that are splits and others that are not. `where` begins the messages."""
-    different = sorted({value for value in values if value.strip()})
+    counts = Counter(values)
+    different = sorted(value for value in counts if value.strip())
     found = {value: word for value in different if (word := split_word(value)) is not None}
     strange = [value for value in different if value not in found]
     if strange and found and plain(column) == "split":
@@ -123,7 +126,9 @@ def column_splits(where: str, column: str, values: Iterable[str]) -> dict[str, s
     if strange:
         return f"{where}: {column} is not used for splits: {some(map(repr, strange))} is no name of a split"
     if len(set(splits.values())) < 2:
-        return f"{where}: {column} is not used for splits: it says {some(map(repr, different)) or 'nothing'} in every row"
+        said, rows = sum(counts[value] for value in different), counts.total()
+        place = f"in {said:,} of {rows:,} rows and is blank in the others" if 0 < said < rows else "in every row"
+        return f"{where}: {column} is not used for splits: it says {some(map(repr, different)) or 'nothing'} {place}"
     return splits
 
 

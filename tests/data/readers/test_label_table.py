@@ -112,6 +112,21 @@ def test_label_column_chooses(make_store: Make, root: Path, caplog: pytest.LogCa
     assert line.endswith("; not read: label")
 
 
+def test_a_column_that_tells_images_apart_is_said(make_store: Make, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = write(root, "path,label,number", "{i}.png", "{kind}", "{i}")
+    store = make_store(reader="image_folder", root=str(root), labels=table, label_column="number")
+    assert len(store.classes) == COUNT
+    line = "dataset.label_column='number': 40 labeled images have 40 different labels; what tells images apart is no class"
+    assert said(caplog)[1] == [line]
+
+
+def test_blank_splits_are_said(make_store: Make, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = Path(write(root, "path,label,split", "{i}.png", "{kind}", "{split}"))
+    table.write_text(table.read_text().replace(",test", ","))
+    make_store(reader="image_folder", root=str(root), labels=str(table))
+    assert said(caplog)[1][0].endswith("it says 'train' in 28 of 40 rows and is blank in the others")
+
+
 @pytest.mark.parametrize(
     ("header", "values", "column", "message"),
     [

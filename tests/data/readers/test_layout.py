@@ -107,8 +107,29 @@ def test_images_and_masks_are_no_classes(make_store: Make, tmp_path: Path, caplo
     warnings = said(caplog)[1]
     assert warnings[0] == "names that look like splits and are not read as splits: .../test, .../train"
     assert warnings[1].startswith(
-        "folders that are read as no class, their images are unlabeled: images (8), masks (8); classes are"
+        "folders that are read as no class, their images are unlabeled: images (8), masks (8); such names are no classes"
     )
+
+
+@pytest.mark.parametrize("within", ["", "train/", "val/"])
+@pytest.mark.parametrize("kinds", [("images", "masks"), ("image", "depth", "gt_masks")])
+def test_kinds_of_files_are_no_classes(
+    make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, within: str, kinds: tuple[str, ...]
+) -> None:
+    other = "val/" if within == "train/" else "train/"
+    folders = [f"{top}{kind}" for top in ([within, other] if within else [""]) for kind in kinds]
+    store = make_store(reader="image_folder", root=str(write(tmp_path, dict.fromkeys(folders, 4))))
+    assert (store.classes, counts(store)) == ([], {"unlabeled": 4 * len(folders)})
+    named = ", ".join(f"{folder} (4)" for folder in sorted(folders)[:5]) + (" and 1 more" if len(folders) > 5 else "")
+    line = f"folders that are read as no class, their images are unlabeled: {named}; such names are no classes, "
+    assert f"{line}dataset.labels gives labels" in said(caplog)[1]
+
+
+def test_masks_beside_other_folders_and_numbers_are_classes(make_store: Make, tmp_path: Path) -> None:
+    root = write(tmp_path / "a", {"masks": 4, "gloves": 4})
+    assert make_store(reader="image_folder", root=str(root)).classes == ["gloves", "masks"]
+    root = write(tmp_path / "b", {f"{i}/{split}": 4 for i in range(2) for split in ("train", "test")})
+    assert make_store(reader="image_folder", root=str(root)).classes == ["0", "1"]
 
 
 def test_a_class_in_deeper_folders_leaves_the_others_theirs(

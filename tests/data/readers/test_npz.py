@@ -38,7 +38,12 @@ def ingested(make_store: Make, tmp_path: Path, arrays: dict[str, Any], **dataset
         ({"xtrain": X, "ytrain": Y, "xval": X[:4], "yval": Y[:4]}, {"train": 16, "validation": 4, "test": 4}, "ytrain, yval"),
         ({"trainX": X, "trainY": Y, "testX": X[:6], "testY": Y[:6]}, {"train": 20, "test": 6}, "testY, trainY"),
         ({"train_data": X, "train_target": Y}, {"train": 16, "test": 4}, "train_target"),
-        ({"x_train": X, "y_train": Y, "x_eval": X[:6], "y_eval": Y[:6]}, {"train": 20, "test": 6}, "y_eval, y_train"),
+        ({"images": X, "target": Y.astype(np.float16)}, {"train": 14, "validation": 2, "test": 4}, "target"),
+        (
+            {"x_train": X, "y_train": Y.astype(np.float32), "x_eval": X[:6], "y_eval": Y[:6]},
+            {"train": 20, "test": 6},
+            "y_eval, y_train",
+        ),
     ],
 )
 def test_arrays_by_other_names(
@@ -68,6 +73,10 @@ def test_arrays_by_other_names(
             {"images": X, "y": np.eye(20)},
             "arrays that might hold labels and are not read: y (float64 [20, 20]); dataset.label_column",
         ),
+        (
+            {"images": X, "y": Y / 3},
+            "arrays that might hold labels and are not read: y (float64 [20]); dataset.label_column",
+        ),
     ],
 )
 def test_arrays_that_may_be_labels_are_named(
@@ -95,6 +104,7 @@ def test_label_column_names_an_array(make_store: Make, tmp_path: Path, caplog: p
     [
         ({"images": X, "labels": Y}, "dataset.label_column='kind' is no array of {}; found: images, labels"),
         ({"images": X, "kind": Y / 3}, "kind is float64; integers or names are read, no continuous numbers"),
+        ({"images": X, "kind": np.where(Y, np.inf, 0)}, "kind is float64; integers or names are read, no continuous numbers"),
         (
             {"images": X, "kind": np.eye(20, 4, dtype=int)},
             "kind is int64 [20, 4]: several labels an image; one label an image is read",
@@ -107,6 +117,12 @@ def test_label_column_refusals(make_store: Make, tmp_path: Path, arrays: dict[st
     file = tmp_path / "x.npz"
     np.savez(file, **arrays)
     assert message.format(file) in refusal(make_store, reader="npz", root=str(file), label_column="kind")
+
+
+def test_whole_floats_are_labels_and_nan_is_none(make_store: Make, tmp_path: Path) -> None:
+    store = ingested(make_store, tmp_path, {"images": X, "labels": np.where(np.arange(20) < 4, np.nan, Y)})
+    assert (store.classes, len(store.ids("unlabeled"))) == (["0", "1"], 4)
+    assert store.manifest["label"].dropna().tolist() == Y[4:].tolist()
 
 
 def test_split_arrays(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -110,7 +110,11 @@ def test_labels_by_other_names(make_store: Make, tmp_path: Path, caplog: pytest.
     ("columns", "named"),
     [
         ({"class": TWO, "category": TWO}, "class (int64), category (int64)"),
-        ({"target": [i / 7 for i in range(COUNT)]}, "target (double)"),
+        (
+            {"target": [i / 7 for i in range(COUNT)]},
+            "target (is double: continuous numbers; whole numbers or names are read, one an image)",
+        ),
+        ({"target": [None] * COUNT, "cls": [None] * COUNT}, "target (null), cls (null)"),
         ({"target": list(range(COUNT))}, "target (holds 20 different values in 20 rows)"),
         ({"category": [[0, 1]] * COUNT}, "category (list<element: int64>)"),
     ],
@@ -151,6 +155,13 @@ def test_label_column_refusals(make_store: Make, tmp_path: Path, columns: dict[s
     file = tmp_path / "a.parquet"
     write_parquet(file, range(COUNT), **columns)
     assert message.format(file) in refusal(make_store, reader="parquet", root=str(tmp_path), label_column="what")
+
+
+def test_rows_with_a_blank_split_are_said(make_store: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    split = [None if i % 4 == 0 else "train" for i in range(COUNT)]
+    write_parquet(tmp_path / "a.parquet", range(COUNT), label=TWO, split=split)
+    make_store(reader="parquet", root=str(tmp_path))
+    assert said(caplog)[1][0].endswith("split is not used for splits: it says 'train' in 15 of 20 rows and is blank in the others")
 
 
 def write_named(root: Path, kind: str) -> None:

@@ -57,7 +57,9 @@ class ImageFolder(Reader):
         candidates = [self.root / self.config.labels, Path(self.config.labels)]
         found = next((file for file in candidates if file.is_file()), None)
         if found is None:
-            raise InputError(f"dataset.labels={self.config.labels!r} does not exist: a CSV with columns path,label is needed")
+            raise InputError(
+                f"dataset.labels={self.config.labels!r} does not exist: a CSV with a column of paths and one of labels is needed"
+            )
         return found
 
     @property

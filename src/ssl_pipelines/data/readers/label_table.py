@@ -95,7 +95,8 @@ def _path_column(where: str, table: pd.DataFrame, find: Callable[[str], str | No
     columns = [str(name) for name in table.columns]
     candidates = named(columns, PATH_COLUMNS)
     if not candidates:
-        raise InputError(f"{where} has no column 'path' (or file_name, filename, image, ...); found: {', '.join(columns)}")
+        allowed = ", ".join(PATH_COLUMNS)
+        raise InputError(f"{where} has no column of paths; found: {', '.join(columns)}; allowed, in any spelling: {allowed}")
     return max(candidates, key=lambda name: sum(find(path) is not None for path in map(str, table[name].iloc[:ROWS_TRIED])))
 
 

@@ -7,6 +7,7 @@
   least half of the images. A folder whose images all lie deeper is a class as well where it holds about as many as these: half of the
   smallest, a tenth of the median. More images have to lie in the classes than beside them. Deeper folders belong to the class that they
   are in. A split that does not fulfill this alone (a test folder with one class) takes the class names of the others.
+- Folders that are named after a kind of file alone (images beside masks) are no classes.
 - Class folders that hold nothing but split folders (cat/train/1.jpg) are classes with these splits.
 - Anything else (a flat folder, 2019/05/1.jpg) carries no labels, and everything in it is unlabeled."""
 
@@ -114,6 +115,8 @@ class Layout:
         if unread:
             found = some(f"{folder} ({n:,})" for folder, n in sorted(unread.items()))
             why = "" if self.classes else "; classes are two or more folders that directly hold most of the images"
+            if not self.classes and all(_names_no_class(folder.split("/")[-1]) for folder in unread):
+                why = "; such names are no classes, dataset.labels gives labels"
             lines.append(f"folders that are read as no class, their images are unlabeled: {found}{why}")
         between = {
             "/".join(parts[: self.depth + 1 + self.skipped.get(parts[self.depth], 0)])
@@ -164,6 +167,11 @@ def _split_files(images: Sequence[Parts]) -> set[str]:
     return set(found.values()) if "train" in found and len(found) > 1 else set()
 
 
+def _names_no_class(name: str) -> bool:
+    """Whether a folder's name says what kind of files it holds (images, gt_masks)."""
+    return set() < set(words(name)) <= NO_CLASS
+
+
 def _tells(folders: Sequence[str]) -> bool:
     """Whether folders below a split, which comes first, may have been meant as a class: images and train/train may not."""
     split, *below = folders
@@ -210,13 +218,7 @@ def _splits_below(images: Sequence[Parts]) -> dict[str, str]:
     found = splits_of(names)
     held_out = {"validation", "test"} & set(found.values())
     trains = all(any(found.get(name) == "train" for name in inner) for inner in folders.values())
-    if (
-        len(folders) < 2
-        or names - found.keys()
-        or not held_out
-        or not trains
-        or any(set(words(top)) <= NO_CLASS for top in folders)
-    ):
+    if len(folders) < 2 or names - found.keys() or not held_out or not trains or any(map(_names_no_class, folders)):
         return {}
     return found
 
@@ -233,7 +235,7 @@ def _classes(images: Sequence[Parts]) -> set[str]:
     counts = Counter(parts[0] for parts in images if len(parts) > 1)
     direct = {parts[0] for parts in images if len(parts) == 2}
     held = [counts[name] for name in direct]
-    if len(direct) < 2 or 2 * sum(held) < len(images):
+    if len(direct) < 2 or 2 * sum(held) < len(images) or all(map(_names_no_class, direct)):
         return set()
     least = max(min(held) / 2, median(held) / 10)
     found = direct | {name for name, n in counts.items() if n >= least}

@@ -1,6 +1,6 @@
 """npz: uint8 arrays in one .npz file, read row by row, so that memory stays bounded however large it is.
 
-Either `images` [N, H, W] or [N, H, W, C] with optional `labels` (integers, -1 for none, or names), `split` and `classes` (names),
+Either `images` [N, H, W] or [N, H, W, C] with optional `labels` (whole numbers, -1 or NaN for none, or names), `split` and `classes` (names),
 or a pair of arrays for each split: `x_train`, `y_train`, `x_test`, `y_test` or `train_images`, `train_labels`, and so on. Other
 spellings (`X_train`, `target`) are found where one array alone can be meant; dataset.label_column names the labels elsewhere.
 Nothing pickled is read."""
@@ -22,7 +22,7 @@ from ssl_pipelines.data.config import MAX_CHANNELS, DatasetConfig
 from ssl_pipelines.data.image_files import pointer_words
 from ssl_pipelines.data.readers.base import ArrayChunk, Label, Origins, Pixels, RawFile, Reader, existing_root, raw_file
 from ssl_pipelines.data.readers.columns import label_problem
-from ssl_pipelines.data.readers.npz_arrays import Header, Part, find_labels, find_parts, label_notices, split_arrays
+from ssl_pipelines.data.readers.npz_arrays import Header, Part, find_labels, find_parts, label_notices, split_arrays, whole_numbers
 from ssl_pipelines.data.split_names import SPLIT_NAMES, column_splits, some, split_word
 
 CHUNK_BYTES = 32 << 20
@@ -78,7 +78,7 @@ class Npz(Reader):
             raise InputError(f"{self.file} holds {', '.join(self._headers) or 'nothing'}: 'images' or 'x_train' is expected")
         for part in parts:
             self._check(part.images, self._headers[part.images])
-        return find_labels(parts, self._headers, self.config.label_column, str(self.file))
+        return find_labels(parts, self._headers, self.config.label_column, str(self.file), self._column)
 
     @property
     def _parts(self) -> list[Part]:
@@ -119,6 +119,8 @@ class Npz(Reader):
         if len(header.shape) == 2 and header.shape[0] == count and header.shape[1] > 1:
             raise InputError(f"{self.file}: {part.labels} is {header}: several labels an image; one label an image is read")
         column = self._per_image(part.labels, count)
+        if column.dtype.kind == "f" and (whole := whole_numbers(column)) is not None:
+            return whole.tolist()
         if column.dtype.kind not in "iubU":
             what = ", no continuous numbers" if column.dtype.kind == "f" else ""
             raise InputError(f"{self.file}: {part.labels} is {column.dtype}; integers or names are read{what}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_pipelines.data.readers.columns import KEY, LABEL_COLUMNS, chosen, like_splits
 from ssl_pipelines.data.split_names import SAYS_NOTHING, SPLIT_COLUMNS, SPLIT_NAMES, plain, some, split_word, splits_of, words
 
 IMAGE_WORDS = frozenset(["x", "images", "image", "imgs", "img", "pixels", "data"])
+LARGEST_WHOLE = 2.0**53  # up to which float64 holds every whole number
 FINE = "fine"  # of two levels of classes, as for Parquet files
 _USUAL = re.compile(r"x_[a-z]+|[a-z]+_images", re.IGNORECASE)
 _JOINED = re.compile(r"([xy])(train|test|val|valid|validation)", re.IGNORECASE)
@@ -54,9 +56,10 @@ def find_parts(headers: Mapping[str, Header]) -> list[Part]:
 
 
 def find_labels(
-    parts: Sequence[Part], headers: Mapping[str, Header], wanted: str | None, where: str
+    parts: Sequence[Part], headers: Mapping[str, Header], wanted: str | None, where: str, read: Callable[[str], NDArray[Any]]
 ) -> tuple[list[Part], list[str]]:
-    """The parts with their labels, and arrays that might be labels and are not read.
+    """The parts with their labels, and arrays that might be labels and are not read. read: gives an array's values, for floating point
+    ones.
 
     wanted: dataset.label_column, an array; each split has its own, named like it. Raises InputError where it is absent."""
     if wanted is not None:
@@ -65,7 +68,9 @@ def find_labels(
     found, unsure = [], list[str]()
     for part in parts:
         names = [] if part.labels else [name for name in headers if _may_label(name, part, headers)]
-        fit = [name for name in names if _fits(headers[name], headers[part.images].shape[0])]
+        shaped = [name for name in names if _fits(headers[name], headers[part.images].shape[0])]
+        fit = [name for name in shaped if headers[name].dtype.kind != "f"]
+        fit = fit or [name for name in shaped if whole_numbers(read(name)) is not None]
         exact = [name for name in fit if set(_rest(name)) <= {*LABEL_COLUMNS, "targets"}] or [
             name for name in fit if FINE in words(name)
         ]
@@ -76,6 +81,13 @@ def find_labels(
             unsure += [f"{name} ({headers[name]})" for name in names]
         found.append(part)
     return found, unsure
+
+
+def whole_numbers(values: NDArray[np.floating]) -> NDArray[np.int64] | None:
+    """The labels that floating point numbers stand for, -1 (none) for NaN; None where some are not whole."""
+    filled = np.where(np.isnan(values), -1.0, values.astype(np.float64))
+    whole = (filled == np.floor(filled)) & (np.abs(filled) <= LARGEST_WHOLE)
+    return filled.astype(np.int64) if whole.all() else None
 
 
 def split_arrays(names: Sequence[str]) -> list[str]:
@@ -133,7 +145,7 @@ def _may_label(name: str, part: Part, headers: Mapping[str, Header]) -> bool:
 
 
 def _fits(header: Header, count: int) -> bool:
-    return header.dtype.kind in "iubUS" and header.shape in ((count,), (count, 1))
+    return header.dtype.kind in "fiubUS" and header.shape in ((count,), (count, 1))
 
 
 def _like(wanted: str, split: str | None, headers: Mapping[str, Header]) -> str | None:

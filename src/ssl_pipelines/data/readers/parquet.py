@@ -2,24 +2,25 @@
 
 The image column is `image` or `img`, else the only one of struct{bytes, path} or binary, else one of paths; where there are no bytes, the
 file that the path names is read, if it lies below the root. The label column is dataset.label_column, else `label`, `labels` or
-`fine_label`, else the only one that is called as labels are (whole numbers, -1 for none, or names). Class names come from the
+`fine_label`, else the only one that is called as labels are (whole numbers, -1 or NaN for none, or names). Class names come from the
 `huggingface` schema metadata. Row groups are read one after the other and cut by their bytes, so that memory stays bounded."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.data.readers.base import Origins, RawFile, Reader, existing_root, raw_file
-from ssl_pipelines.data.readers.columns import KEY, label_problem, unread_split
-from ssl_pipelines.data.readers.parquet_columns import USUAL_LABEL_COLUMNS, is_text
+from ssl_pipelines.data.readers.columns import KEY, chosen, label_problem, unread_split
+from ssl_pipelines.data.readers.parquet_columns import USUAL_LABEL_COLUMNS, is_empty, is_floating, is_text
 from ssl_pipelines.data.readers.parquet_shards import ParquetChunk, Shard, open_shard
 from ssl_pipelines.data.readers.parquet_splits import file_splits, split_column, unused_names
 from ssl_pipelines.data.readers.walk import is_system_folder, walk
@@ -48,6 +49,10 @@ class Parquet(Reader):
     def _shards(self) -> list[Shard]:
         """By name, with the splits that the names say. No row is read."""
         shards = [open_shard(file, self.folder, self.config.max_pixels, self.config.label_column) for file in self._files]
+        wanted = self.config.label_column
+        if wanted is not None and not any(shard.label == wanted for shard in shards):
+            where = str(self._files[0]) if len(shards) == 1 else self._where
+            chosen(where, wanted, dict.fromkeys(name for shard in shards for name in shard.columns))
         splits = file_splits([shard.name for shard in shards])
         return sorted((replace(shard, split=splits[shard.name]) for shard in shards), key=lambda shard: shard.name)
 
@@ -69,12 +74,10 @@ class Parquet(Reader):
         for column in sorted({shard.label for shard in shards if shard.label is not None}):
             own = [shard for shard in shards if shard.label == column]
             meant = column == self.config.label_column or column in USUAL_LABEL_COLUMNS
-            if meant and not any(is_text(shard.schema.field(column).type) for shard in own):
+            kinds = [shard.schema.field(column).type for shard in own]
+            if meant and not any(is_text(kind) or is_floating(kind) for kind in kinds):
                 continue
-            counts = sum((shard.counts(column) for shard in own), Counter[str]())
-            problem = label_problem(counts)
-            if not problem and not meant and 2 * len(counts) > counts.total():
-                problem = f"holds {len(counts):,} different values in {counts.total():,} rows"
+            problem = _problem(kinds, [shard.counts(column) for shard in own], meant=meant)
             if problem and meant:
                 raise InputError(f"{self._where}: column {column} {problem}")
             if problem:
@@ -115,6 +118,13 @@ class Parquet(Reader):
         elif self._unread and not any(shard.label for shard in shards):
             said = [*said, f"no labels are read; other columns: {some(self._unread)}; {KEY} names the one that holds them"]
         told = [name for name in self._unread if not any(f" {name} is not used" in line for line in said)]
+        labeled = sorted({shard.label for shard in shards if shard.label is not None})
+        lacking = [one.name for one in shards if one.label is None and not one.unsure and one.split != "unlabeled"]
+        if labeled and lacking:
+            missing = f"{len(lacking):,} of {len(shards):,} files, whose images are unlabeled: {some(lacking)}"
+            said = [*said, f"column {some(labeled)} is missing in {missing}"]
+        if labeled and all(is_empty(one.schema.field(one.label).type) for one in shards if one.label is not None):
+            said = [*said, f"no labels are read: column {some(labeled)} is empty"]
         by_path = ["images are read from the files that the Parquet files name"] if any(one.by_path for one in shards) else []
         return said + unread_split(self._where, told) + by_path
 
@@ -141,6 +151,16 @@ class Parquet(Reader):
         if any(shard.by_path for shard in self._shards):
             files += [(entry.path, entry.bytes, entry.mtime_ns) for entry in walk(self.folder) if entry.problem is None]
         return files
+
+
+def _problem(kinds: Sequence[pa.DataType], each: Sequence[Counter[str]], *, meant: bool) -> str | None:
+    """Why a column holds no labels, by its type and its counts in every shard that has it. meant: by its name it has to be labels."""
+    for kind, counts in zip(kinds, each, strict=True):
+        if is_floating(kind) and not all(value.removeprefix("-").isdigit() for value in counts):
+            return f"is {kind}: continuous numbers; whole numbers or names are read, one an image"
+    counts = sum(each, Counter[str]())
+    many = not meant and 2 * len(counts) > counts.total()
+    return label_problem(counts) or (f"holds {len(counts):,} different values in {counts.total():,} rows" if many else None)
 
 
 def _left_out(part: str) -> bool:

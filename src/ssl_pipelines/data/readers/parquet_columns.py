@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.data.readers.columns import LABEL_COLUMNS, PATH_COLUMNS, chosen, named
+from ssl_pipelines.data.readers.columns import LABEL_COLUMNS, PATH_COLUMNS, named
 
 IMAGE_COLUMNS = ("image", "img")
 USUAL_LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -44,15 +44,17 @@ def names_files(schema: pa.Schema, meta: pq.FileMetaData, image: str) -> bool:
 def label_column(file: Path, schema: pa.Schema, wanted: str | None) -> tuple[str | None, list[str]]:
     """The column of labels, and those that might be and are not read (also where it is found under a usual name: none).
 
-    wanted: dataset.label_column. Raises InputError where it is absent or of a type that is no label's."""
-    if wanted is not None:
-        chosen(str(file), wanted, schema.names)
+    wanted: dataset.label_column; another file may have it. Raises InputError where it is of a type that is no label's. Floating point
+    numbers may be labels or not: their values tell."""
+    if wanted is not None and wanted not in schema.names:
+        return None, []
     name = wanted or next((name for name in USUAL_LABEL_COLUMNS if name in schema.names), None)
     if name is not None:
         _check(file, name, schema.field(name).type)
         return name, []
     found = named(schema.names, LABEL_COLUMNS)
     readable = [name for name in found if _is_label(schema.field(name).type)]
+    readable = readable or [name for name in found if is_floating(schema.field(name).type) or is_empty(schema.field(name).type)]
     return (readable[0], []) if len(readable) == 1 else (None, [f"{name} ({schema.field(name).type})" for name in found])
 
 
@@ -71,6 +73,15 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def is_floating(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind.value_type if pa.types.is_dictionary(kind) else kind))
+
+
+def is_empty(kind: pa.DataType) -> bool:
+    """Whether it is the type of a column without any value, as a test split's labels are written."""
+    return bool(pa.types.is_null(kind.value_type if pa.types.is_dictionary(kind) else kind))
+
+
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" for field in kind)
@@ -82,12 +93,14 @@ def _holds_path(kind: pa.DataType) -> bool:
 
 
 def _is_label(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_dictionary(kind) or is_text(kind))
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind))
 
 
 def _check(file: Path, name: str, kind: pa.DataType) -> None:
-    if _is_label(kind):
+    if _is_label(kind) or is_floating(kind) or is_empty(kind):
         return
     several = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    what = ": several labels an image" if several else ": continuous numbers" if pa.types.is_floating(kind) else ""
+    what = ": several labels an image" if several else ""
     raise InputError(f"{file}: column {name} is {kind}{what}; whole numbers or names are read, one an image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -66,16 +67,23 @@ class Shard:
         return ParquetChunk(self.name, self.split, first, batch, self.values, (self.file.parent, self.root), self.max_pixels)
 
     def counts(self, column: str) -> Counter[str]:
-        """value -> rows of one column, as text; nulls are left out."""
+        """value -> rows of one column, as text; what is no value (null, NaN) is left out."""
         try:
-            found = pq.read_table(self.file, columns=[column], partitioning=None)[column].value_counts().to_pylist()
+            values = pq.read_table(self.file, columns=[column], partitioning=None)[column]
+            if pa.types.is_float16(values.type):  # which Arrow does not count
+                values = values.cast(pa.float32())
+            found = values.value_counts().to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self.file}: column {column} cannot be read ({error})") from None
-        return Counter({str(one["values"]): one["counts"] for one in found if one["values"] is not None})
+        counts = Counter[str]()
+        for one in found:
+            if (value := _named(one["values"])) is not None:
+                counts[str(value)] += one["counts"]
+        return counts
 
 
 def open_shard(file: Path, root: Path, max_pixels: int, wanted_label: str | None) -> Shard:
-    """Reads the footer alone. Raises InputError where the file is damaged, holds no images, or has not the wanted column."""
+    """Reads the footer alone. Raises InputError where the file is damaged or holds no images."""
     try:
         with pq.ParquetFile(file) as opened:
             schema, meta = opened.schema_arrow, opened.metadata
@@ -137,4 +145,7 @@ class ParquetChunk:
 
 
 def _named(label: Any) -> Label:
+    """The label that a value stands for: whole numbers may be written as floating point ones, where NaN is none."""
+    if isinstance(label, float):
+        return None if math.isnan(label) else int(label) if label.is_integer() else str(label)
     return str(label) if isinstance(label, bool) else label

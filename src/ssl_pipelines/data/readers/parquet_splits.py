@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -49,7 +50,9 @@ def split_column(where: str, shards: Sequence[Shard]) -> tuple[str, dict[str, st
         elif len(by_name) > 1:
             notices.append(f"{where}: {column} is not used for splits: the names of the files say them")
         else:
-            found = column_splits(where, column, {value for shard in shards for value in shard.counts(column)})
+            counts = sum((shard.counts(column) for shard in shards), Counter[str]())
+            blank = sum(sum(shard.group_rows) for shard in shards) - counts.total()
+            found = column_splits(where, column, counts + Counter({"": blank}))
             if isinstance(found, dict):
                 return column, found
             notices.append(found)
