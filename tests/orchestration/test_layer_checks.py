@@ -15,7 +15,7 @@ JUDGED = ("diagnose", "few_labels", "transfer_eval", "select")
 
 
 def asked(method: str = "rotation", **blocks) -> Parameters:
-    upstream = {name: "a_model" for name in method_class(method).upstream}
+    upstream = dict.fromkeys(method_class(method).upstream, "a_model")
     own = {"pretrain": {"epochs": 1, "upstream": upstream}, "dataset": {"size": 32, "fields": ["saliency"]}}
     return Parameters.of({"method": method} | own | blocks)
 
@@ -31,7 +31,9 @@ def test_an_unknown_layer_is_refused_with_those_that_are_there(stage):
 
 def test_the_layers_are_those_of_the_encoder_that_was_chosen():
     check_layers(asked(backbone={"name": "vit_mini"}, diagnose={"eval_layer": "block2"}), {"diagnose"})
-    with pytest.raises(InputError, match=r"^diagnose.eval_layer='layer2' is unknown\. Allowed: block1, block2, block3, block4, final$"):
+    with pytest.raises(
+        InputError, match=r"^diagnose.eval_layer='layer2' is unknown\. Allowed: block1, block2, block3, block4, final$"
+    ):
         check_layers(asked(backbone={"name": "vit_mini"}, diagnose={"eval_layer": "layer2"}), {"diagnose"})
 
 

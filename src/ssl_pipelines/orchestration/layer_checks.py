@@ -15,7 +15,7 @@ from ssl_pipelines.orchestration.transfer_config import TransferConfig
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
 
-SAMPLES = 100_000  # a memory bank has a row for each; the names of layers do not depend on their number
+SAMPLES = 65_536  # a memory bank has a row for each; as many as the longest usual queue, so that few given sizes exceed it
 COLORS = 3  # channels, where the data set decides them
 CLASSES = 2
 
@@ -46,7 +46,7 @@ def check_layers(parameters: Parameters, stages: Collection[str]) -> None:
 
 
 def _untrained(parameters: Parameters) -> Method:
-    """The network that pretraining would start from, for images as many and as colored as may be."""
+    """The network of `method` and `backbone` with fresh weights, built for `SAMPLES` images of the size and channels that `dataset` gives."""
     from ssl_pipelines.training.model import build_method
 
     dataset = parameters.block("dataset", DatasetConfig)
