@@ -16,6 +16,7 @@ UNTRACKED = {"ingest", "validate", "embed", "search"}  # they tell MLflow nothin
 class ProjectHooks:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
+        from ssl_pipelines.orchestration.layer_checks import check_layers
         from ssl_pipelines.orchestration.parameters import Parameters
         from ssl_pipelines.orchestration.provenance import git_commit
         from ssl_pipelines.orchestration.rooms import ROOMS
@@ -38,6 +39,7 @@ class ProjectHooks:
         for check in (ROOMS[name].check for name in asked if name in ROOMS):
             if check:  # before hours of training, not after
                 resolve_name(check)(parameters, tracker)
+        check_layers(parameters, stages)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

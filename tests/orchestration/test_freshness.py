@@ -87,6 +87,26 @@ def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(mon
     ]  # fmt: skip
 
 
+def test_a_record_of_an_earlier_version_is_said_to_be_one(caplog):
+    """It has code of another form, which names nothing that could have changed."""
+    room, inputs = ROOMS["linear_eval"], {"store": "a"}
+
+    def write_it(folder: Path, record: Record) -> None:
+        write(folder, "linear_eval", "three")
+
+    record = make(room, asked(), inputs, write_it).path / "linear_eval.record.json"
+    body = json.loads(record.read_text())
+    record.write_text(json.dumps(body | {"code": {"linear_eval.py": "0" * 16}}))
+    make(room, asked(), inputs, lambda *_: pytest.fail("it is there"))
+    what = "its code was recorded by an earlier version"
+    assert caplog.messages[-1] == (
+        f"linear_eval: up to date, but {what} and cannot be compared (runtime.on_code_change=rerun makes it anew)"
+    )
+    with caplog.at_level(logging.INFO, "ssl_pipelines"):
+        make(room, asked(runtime={"on_code_change": "rerun"}), inputs, write_it)
+    assert caplog.messages[-1] == f"linear_eval: {what}"
+
+
 def test_another_fit_reads_the_images_again_and_says_why(home, caplog):
     """The fingerprint holds it too: a model of one fit is none of the other, even where all images are squares."""
     np.savez(home / "squares.npz", images=np.stack([noise(i, 8, 8) for i in range(40)]))

@@ -49,6 +49,13 @@ def test_nothing_is_read_before_parameters_are_checked(project, refused):
     assert not (project.root / "data/02_intermediate").exists()
 
 
+@pytest.mark.parametrize("key", ["diagnose.eval_layer", "finetune.stage"])
+def test_a_layer_that_the_network_has_not_is_refused_before_anything_is_read(project, refused, key):
+    message = refused(lambda: project.run(params=f"{key}=layer9"))
+    assert message.startswith(f"{key}='layer9' is unknown. Allowed: final"), message
+    assert not (project.root / "data/02_intermediate").exists()
+
+
 STARTS = {
     "pretrain.init_from=nowhere": "is not there; allowed: a model folder or a .safetensors file",
     "pretrain.init_from=weights.pt": "is no .safetensors file; allowed: ",

@@ -62,7 +62,9 @@ def test_one_run_for_the_pretraining_and_children_for_later_evaluations(finished
     assert top.data.params["methods.simclr.temperature"] == "0.5"
     assert top.data.tags["method"] == "simclr"
     assert {"train/loss", "watch/effective_rank", "linear.top1"} <= top.data.metrics.keys()
-    assert top.inputs.dataset_inputs[0].dataset.name == "digits"
+    data = top.inputs.dataset_inputs[0].dataset
+    assert data.name == "digits"
+    assert {"view_size", "stored_size", "channels", "classes", "images"} == json.loads(data.profile).keys()
     finished.run("--pipeline=knn_eval", params="knn_eval.k=7")
     [child] = [run for run in runs(finished) if run.info.run_id != top.info.run_id]
     assert child.data.tags["mlflow.parentRunId"] == top.info.run_id

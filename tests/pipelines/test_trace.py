@@ -137,6 +137,13 @@ def test_a_commit_is_named_and_its_code_held_against_what_ran(ask, finished):
     said = json.loads(ask("linear.top1", "--json"))
     assert "evaluation.linear.predict differed" in said["reproduce"][1]
     assert links(json.dumps(said))["score"]["code_changed"] == ["evaluation.linear.predict"]
+    record.write_text(json.dumps(body | {"code": {"evaluation/linear.py": "0" * 16}}))  # the form of an earlier version
+    said = json.loads(ask("linear.top1", "--json"))
+    assert (
+        said["reproduce"][1] == "# the code that ran was recorded by an earlier version: whether it was the commit's cannot be told"
+    )
+    assert links(json.dumps(said))["score"]["code_changed"] == ["recorded by an earlier version"]
+    assert "code recorded by an earlier version, so it cannot be compared" in ask("linear.top1")
 
 
 @pytest.mark.parametrize(

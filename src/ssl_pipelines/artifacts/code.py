@@ -16,6 +16,7 @@ from typing import Any, Self
 from ssl_pipelines.artifacts.definitions import PACKAGE, Address, Bindings, Definition, bindings_of, define
 
 ROOT = Path(__file__).resolve().parents[1]
+EARLIER = "recorded by an earlier version"  # said of code that does not compare
 Read = Callable[[str], str | None]  # path below the package -> text, None where there is no such file
 Cut = Mapping[str, Collection[str]]  # "module:name" -> names of definitions that are not followed from there ("*": from anywhere)
 
@@ -31,9 +32,14 @@ class Code:
     def body(self) -> dict[str, Any]:
         return {"roots": list(self.roots), "digest": self.digest, "definitions": self.definitions}
 
+    @property
+    def compares(self) -> bool:
+        """False where an earlier version wrote the record: it did not say which definitions ran, so none of them can be compared."""
+        return bool(self.roots)
+
     @classmethod
     def of(cls, body: Any) -> Self:
-        """From a record; one that an earlier version wrote compares as other code."""
+        """From a record; one that an earlier version wrote counts as other code."""
         if not isinstance(body, Mapping) or not {"roots", "digest", "definitions"} <= body.keys():
             return cls()
         return cls(tuple(body["roots"]), str(body["digest"]), dict(body["definitions"]))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ssl_pipelines.artifacts import Artifact, Record, new_folder
-from ssl_pipelines.artifacts.code import code_of
+from ssl_pipelines.artifacts.code import EARLIER, code_of
 from ssl_pipelines.artifacts.files import recover_folder, replace_files
 from ssl_pipelines.artifacts.lock import only_writer
 from ssl_pipelines.artifacts.record import flatten
@@ -99,12 +99,12 @@ def why_stale(room: Room, found: Record | None, wanted: Record, folder: Path, on
     if found.recipe != wanted.recipe:
         return _difference(found, wanted)
     changed = found.code.changed_in(wanted.code)
+    known = found.code.compares
     if changed and on_code_change == "rerun":
-        return f"code changed in {_first(changed)}"
+        return f"code changed in {_first(changed)}" if known else f"its code was {EARLIER}"
     if changed:
-        log.warning(
-            "%s: up to date, but code changed since in %s (runtime.on_code_change=rerun makes it anew)", room.name, _first(changed)
-        )
+        what = f"code changed since in {_first(changed)}" if known else f"its code was {EARLIER} and cannot be compared"
+        log.warning("%s: up to date, but %s (runtime.on_code_change=rerun makes it anew)", room.name, what)
     else:
         log.info("%s: up to date", room.name)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -143,11 +144,12 @@ def _open(
     if not (work / "told").exists():
         profile = {
             "images": len(data.pretraining_ids()),
-            "size": data.size,
+            "view_size": data.view_size,
+            "stored_size": data.size,
             "channels": data.channels,
             "classes": len(data.classes),
         }
-        tracker.dataset(data.name, data.sha256, f"{store.path.parent.name}/{store.path.name}", str(profile))
+        tracker.dataset(data.name, data.sha256, f"{store.path.parent.name}/{store.path.name}", json.dumps(profile))
         tracker.file(gate.path / "validation.html", "validation")
         tracker.file(gate.path / "validation.json", "validation")
         (work / "told").touch()

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.artifacts.code import Code, Program
+from ssl_pipelines.artifacts.code import EARLIER, Code, Program
 from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.methods.config import deep_merge
@@ -42,10 +42,13 @@ def reproduce(room: Room, wanted: Mapping[str, Any], code: Iterable[Code], origi
     else:
         yield f"git checkout {commit}"
         program = program_at(root, commit)
-        other = sorted({name for one in code for name in one.changed_in(_code_in(program, one.roots))})
+        ran = list(code)
+        other = sorted({name for one in ran if one.compares for name in one.changed_in(_code_in(program, one.roots))})
+        if not all(one.compares for one in ran):
+            yield f"# the code that ran was {EARLIER}: whether it was the commit's cannot be told"
         if other:
             yield f"# the code that ran was not the commit's: {', '.join(other[:SHOWN])} differed, so the value may be another"
-        elif dirty:
+        elif dirty and all(one.compares for one in ran):
             yield "# there were uncommitted changes then, none of them in the code that ran"
     yield from _data(wanted, root)
     overrides, left = differing(yaml.safe_load(text), wanted, room)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_pipelines.artifacts import InputError, Record, read_json
-from ssl_pipelines.artifacts.code import Code, code_of
+from ssl_pipelines.artifacts.code import EARLIER, Code, code_of
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.evaluation.protocols import said
@@ -37,7 +37,7 @@ BROKEN = "what the number stood on is not recorded beyond the link above"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One step of the way. `why`: of a state other than "holds"; `code`: files that have changed since, in what they do."""
+    """One step of the way. `why`: of a state other than "holds"; `code`: definitions that have changed since."""
 
     title: str
     place: str
@@ -239,7 +239,9 @@ def _recorded(record: Record) -> dict[str, str]:
 
 
 def _changed(record: Record) -> tuple[str, ...]:
-    """Definitions that the room ran and that are others today."""
+    """Definitions that the stage ran and that are others today; `EARLIER` alone where the record does not say which ran."""
+    if not record.code.compares:
+        return (EARLIER,)
     try:
         now = code_of(*record.code.roots, cut=CUT)
     except LookupError:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from ssl_pipelines.artifacts.code import EARLIER
 from ssl_pipelines.orchestration.trace import Link, Trace
 from ssl_pipelines.reporting.results import is_share
 
@@ -19,7 +20,7 @@ MARKS = {
     "unknown": ("magenta", "not known"),
 }
 LONG_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")  # whole in the JSON
-SHOWN = 3  # files of changed code
+SHOWN = 3  # definitions that have changed
 
 
 def print_trace(trace: Trace) -> None:
@@ -29,7 +30,9 @@ def print_trace(trace: Trace) -> None:
         branch = tree.add(_title(link))
         for name, value in link.facts.items():
             branch.add(f"[dim]{name}[/]  {escape(LONG_DIGEST.sub(_shortened, value))}")
-        if link.code:
+        if link.code == (EARLIER,):
+            branch.add(f"[yellow]code[/] {EARLIER}, so it cannot be compared")
+        elif link.code:
             more = f" and {len(link.code) - SHOWN} more" if len(link.code) > SHOWN else ""
             branch.add(f"[yellow]code changed since[/] in {escape(', '.join(link.code[:SHOWN]))}{more}")
     console.print(tree)
