@@ -168,7 +168,7 @@ def test_what_cannot_be_carried_is_said_row_by_row(repository):
 def test_commits_that_are_not_there_or_do_not_run_or_are_not_yet(repository):
     with pytest.raises(InputError, match="--carry 'nowhere' is no commit of this repository"):
         repository.carry("rotation", commit="nowhere")
-    raises = "import torch\n", 'import torch\n\nraise ValueError("broken")\n'
+    raises = "import annotations\n", 'import annotations\n\nraise ValueError("broken")\n'
     broken = repository.commit("losses/nt_xent.py", *raises)
     repository.commit("losses/nt_xent.py", *reversed(raises))
     repository.commit("training/optim.py", "return 0.5 * (", "return 0.5 * 1.0 * (")
@@ -178,7 +178,7 @@ def test_commits_that_are_not_there_or_do_not_run_or_are_not_yet(repository):
     gone = repository.commit("orchestration/leaderboard/plans.py", *raises)
     repository.commit("orchestration/leaderboard/plans.py", *reversed(raises))
     found = repository.carry("rotation", "simclr", commit=gone, train=trained())
-    assert {one.why for one in found.values()} == {f"the code of commit {gone[:12]} does not run: ValueError: gone"}
+    assert {one.why for one in found.values()} == {f"commit {gone[:12]} cannot make it: its code does not run: ValueError: gone"}
     (repository.root / "src/ssl_pipelines/new.py").write_text("X = 1\n")
     with pytest.raises(InputError, match="have uncommitted changes: commit them first"):
         repository.carry("rotation")

@@ -81,7 +81,7 @@ class Tree:
         asked = json.dumps([budget, list(methods), data, store])
         done = self._python(["-c", ASK, asked])
         if done.returncode:
-            raise InputError(f"the code of commit {self.commit[:12]} does not run: {_last_line(done.stderr)}")
+            raise InputError(f"its code does not run: {_last_line(done.stderr)}")
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def train(self, methods: Sequence[str], budget: str, data: Path, work: Path) -> dict[str, Evidence | str]:
