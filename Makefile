@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := 1
-# Threads that wait for others sleep, so that a busy machine is not slowed down by threads that spin.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that wait for others soon sleep, so that a busy machine is not slowed down by threads that spin (src/ssl_pipelines/artifacts/cores.py).
+ifeq ($(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT)$(KMP_BLOCKTIME),)
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 1000
+endif
 # Without bytecode every start compiles 5,000 modules anew: ten seconds.
 export PYTHONDONTWRITEBYTECODE :=
 MODEL ?= models:/encoder@champion

@@ -12,7 +12,7 @@ import pytest
 
 from projects import ROOT
 from ssl_pipelines.artifacts import InputError, cores
-from ssl_pipelines.artifacts.cores import quotas, set_thread_environment, usable_cores
+from ssl_pipelines.artifacts.cores import WAITING, quotas, set_thread_environment, usable_cores
 from ssl_pipelines.training import runtime
 from ssl_pipelines.training.runtime import RuntimeConfig, num_threads, num_workers
 
@@ -111,8 +111,8 @@ def test_the_environment_is_set_unless_the_user_did(tmp_path, monkeypatch):
     quota, none = process(tmp_path, "0::/\n", V2, _="200000 100000"), tmp_path / "none"
     monkeypatch.setattr(cores, "affinity", lambda: 64)
     for given, proc, expected in [
-        ({}, none, {"OMP_WAIT_POLICY": "PASSIVE"}),
-        ({}, quota, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "2"}),
+        ({}, none, WAITING),
+        ({}, quota, WAITING | {"OMP_NUM_THREADS": "2"}),
         ({"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "6"}, quota, {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "6"}),
         ({"GOMP_SPINCOUNT": "500"}, none, {"GOMP_SPINCOUNT": "500"}),
         ({"KMP_BLOCKTIME": "200"}, none, {"KMP_BLOCKTIME": "200"}),
@@ -156,10 +156,10 @@ def test_the_users_policy_stays(gnu, tmp_path):
 
 
 def test_make_hands_it_to_what_it_starts():
-    show = ["make", "--no-print-directory", "-C", str(ROOT), "--eval=show:; @echo $$OMP_WAIT_POLICY", "show"]
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    show = ["make", "--no-print-directory", "-C", str(ROOT), "--eval=show:; @echo $$OMP_WAIT_POLICY $$GOMP_SPINCOUNT", "show"]
+    environment = {key: value for key, value in os.environ.items() if key not in WAITING}
     told = [
         subprocess.run(show, env=environment | given, capture_output=True, text=True, check=True).stdout.strip()
         for given in ({}, {"OMP_WAIT_POLICY": "ACTIVE"})
     ]
-    assert told == ["PASSIVE", "ACTIVE"]
+    assert told == ["PASSIVE 1000", "ACTIVE"]

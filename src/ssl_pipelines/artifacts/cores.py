@@ -9,15 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 
 PROCESS = Path("/proc/self")
+# OMP_WAIT_POLICY=PASSIVE: a thread that waits for the others sleeps, where a spinning one would keep a busy core from the thread that it
+# waits for. GOMP_SPINCOUNT: before that it looks so many times, some 50 microseconds, else going to sleep and waking up would cost a fifth
+# of the linear probe's speed on a quiet machine (OpenMP's own 300,000 cost a busy machine nearly all of it).
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
 def set_thread_environment(environment: MutableMapping[str, str] = os.environ, process: Path = PROCESS) -> None:
     """How the OpenMP and BLAS threads of this process and its children wait, and how many there are at most. What the user set stays.
 
-    OMP_WAIT_POLICY=PASSIVE: a thread that waits for the others sleeps. A spinning one keeps a busy core from the thread that it waits for.
+    `WAITING` says how they wait.
     OMP_NUM_THREADS is set only under a CPU quota below the affinity mask: the libraries count the mask, and know no quotas."""
-    if not environment.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    if not environment.keys() & {*WAITING, "KMP_BLOCKTIME"}:
+        environment.update(WAITING)
     cores = usable_cores(process)
     if cores < affinity():
         environment.setdefault("OMP_NUM_THREADS", str(cores))
