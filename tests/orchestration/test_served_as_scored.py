@@ -173,7 +173,7 @@ def test_a_real_server_answers_at_the_layer_that_was_scored(home, photos, name):
     contents = [path.read_bytes() for path in sorted(scored.pictures(home / "images").iterdir())]
     port, log = free_port(), home / "server.log"
     with log.open("wb") as out:
-        command = ["bash", "-c", serve_command(home, port)]
+        command = ["bash", "-c", serve_command(port)]
         server = subprocess.Popen(command, cwd=home, stdout=out, stderr=out, start_new_session=True)
     try:
         wait_for(f"http://127.0.0.1:{port}/ping", server, 400, log)
