@@ -176,6 +176,12 @@ def test_a_module_that_is_handed_on_is_reached_whole():
     assert {"color.shift", "color.unused"} <= set(code(FILES, "ssl_pipelines.color").definitions)
 
 
+def test_a_whole_module_has_one_digest_in_whatever_order_its_definitions_stand():
+    pair = FILES | {"pair.py": "A = 1\nB, C = 2, 3\n"}
+    turned = FILES | {"pair.py": "B, C = 2, 3\nA = 1\n"}
+    assert code(pair, "ssl_pipelines.pair").digest == code(turned, "ssl_pipelines.pair").digest
+
+
 def test_what_is_cut_is_not_followed():
     assert "part.deep.even" not in code(FILES, cut={"ssl_pipelines.part.deep:helper": ("even",)}).definitions
     assert "late.LATE" not in code(FILES, cut={"*": ("LATE",)}).definitions

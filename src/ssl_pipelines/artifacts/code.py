@@ -68,26 +68,25 @@ class Program:
 
     def code(self, *roots: str, cut: Cut | None = None) -> Code:
         """Raises LookupError for a root that is not there."""
-        starts = [address for root in roots for address in self._addresses(root)]
+        starts = [self._address(root) for root in roots]
         reached = self._reach(starts, cut or {})
         own = {address: _short(f"{address[1]}={self._define(address).text}") for address in reached}
         shown = {_shown(address): text for address, text in own.items() if address[1] is not None}
         return Code(roots, _whole(starts, own, reached), dict(sorted(shown.items())))
 
     def modules(self, *roots: str, cut: Cut | None = None) -> list[str]:
-        starts = [address for root in roots for address in self._addresses(root)]
-        return sorted({module for module, _ in self._reach(starts, cut or {})})
+        return sorted({module for module, _ in self._reach([self._address(root) for root in roots], cut or {})})
 
-    def _addresses(self, root: str) -> list[Address]:
+    def _address(self, root: str) -> Address:
         module, _, name = root.partition(":")
         if self._bindings(module) is None:
             raise LookupError(f"{root}: there is no such module")
         if not name:
-            return [(module, None)]
+            return module, None
         found = self._resolve(f"{module}.{name}")
         if found is None or found[0][1] is None:
             raise LookupError(f"{root}: there is no such definition")
-        return [found[0]]
+        return found[0]
 
     def _reach(self, starts: Iterable[Address], cut: Cut) -> dict[Address, list[Address]]:
         """Every definition that is named from `starts` on, with what it names."""
@@ -101,8 +100,6 @@ class Program:
             left_out = {*cut.get("*", ()), *cut.get(f"{module}:{name}", ())}
             found[address] = [one for one in self._define(address).names if one[1] is None or one[1] not in left_out]
             todo += found[address]
-            if name is None:
-                todo += ((module, inner) for inner in self._module(module).statements)
             todo += ((above, "") for above in _with_parents(module) if self._bindings(above) and self._module(above).effects)
         return found
 
@@ -112,7 +109,7 @@ class Program:
             module, name = address
             bindings = self._module(module)
             if name is None:
-                every = tuple((module, inner) for inner in bindings.statements)
+                every = tuple((module, inner) for inner in sorted(bindings.statements))  # one order, whatever the module's
                 self._definitions[address] = Definition("", every)
             else:
                 statements = bindings.statements[name] if name else bindings.effects

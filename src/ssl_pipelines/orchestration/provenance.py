@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from ssl_pipelines.orchestration.paths import project_root
@@ -15,18 +16,19 @@ PACKAGES = ("ssl_pipelines", "torch", "torchvision", "timm", "kedro", "mlflow", 
 
 def git_commit() -> str:
     """The commit, "+dirty" where tracked files differ from it, "unknown" outside a repository."""
-    commit = _git("rev-parse", "HEAD")
+    commit = (git("rev-parse", "HEAD") or b"").decode().strip()
     if not commit:
         return "unknown"
-    return commit + ("+dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _git(*words: str) -> str:
+def git(*words: str, root: Path | None = None) -> bytes | None:
+    """What git prints in `root` (None: the project); None where it fails, or does not answer within a minute."""
     try:
-        done = subprocess.run(["git", *words], cwd=project_root(), capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["git", *words], cwd=root or project_root(), capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def hardware() -> dict[str, Any]:

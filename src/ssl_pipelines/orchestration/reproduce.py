@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shlex
-import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import Any
 import yaml
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.artifacts.code import EARLIER, Code, Program
+from ssl_pipelines.artifacts.code import EARLIER, Code, Program, code_of
 from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.orchestration.dvc import PARAMETERS
 from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.provenance import git
 from ssl_pipelines.orchestration.rooms import CUT, ROOMS, Room, upstream
 
 SOURCE = f"src/{PACKAGE}"
@@ -35,7 +35,7 @@ def reproduce(room: Room, wanted: Mapping[str, Any], code: Iterable[Code], origi
     wanted: all parameters, flat; code: what ran, a room each; origin: git_commit, upstream, threads."""
     said = str(origin.get("git_commit") or "unknown")
     commit, dirty = said.removesuffix("+dirty"), said.endswith("+dirty")
-    text = _git(root, "show", f"{commit}:{PARAMETERS}")
+    text = git("show", f"{commit}:{PARAMETERS}", root=root)
     if text is None:
         yield f"# commit {commit} is not in this repository: with other code the value may be another"
         text = (root / PARAMETERS).read_bytes()
@@ -43,7 +43,7 @@ def reproduce(room: Room, wanted: Mapping[str, Any], code: Iterable[Code], origi
         yield f"git checkout {commit}"
         program = program_at(root, commit)
         ran = list(code)
-        other = sorted({name for one in ran if one.compares for name in one.changed_in(_code_in(program, one.roots))})
+        other = sorted({name for one in ran if one.compares for name in one.changed_in(code_in(one.roots, program))})
         if not all(one.compares for one in ran):
             yield f"# the code that ran was {EARLIER}: whether it was the commit's cannot be told"
         if other:
@@ -137,7 +137,7 @@ def _data(wanted: Mapping[str, Any], root: Path) -> Iterator[str]:
 
 def program_at(root: Path, commit: str) -> Program:
     """The package's source at a commit; empty where the repository does not have it."""
-    archive = _git(root, "archive", commit, SOURCE)
+    archive = git("archive", commit, SOURCE, root=root)
     texts: dict[str, str] = {}
     if archive is not None:
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -148,16 +148,9 @@ def program_at(root: Path, commit: str) -> Program:
     return Program(texts.get)
 
 
-def _code_in(program: Program, roots: Sequence[str]) -> Code:
+def code_in(roots: Sequence[str], program: Program | None = None) -> Code:
+    """What `roots` reach in `program` (None: in the package as it lies here); nothing where one of them is not there."""
     try:
-        return program.code(*roots, cut=CUT)
+        return (program.code if program else code_of)(*roots, cut=CUT)
     except LookupError:
         return Code(tuple(roots))
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

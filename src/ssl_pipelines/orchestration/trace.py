@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_pipelines.artifacts import InputError, Record, read_json
-from ssl_pipelines.artifacts.code import EARLIER, Code, code_of
+from ssl_pipelines.artifacts.code import EARLIER, Code
 from ssl_pipelines.artifacts.record import flatten
 from ssl_pipelines.data import DatasetConfig, raw_digest
 from ssl_pipelines.evaluation.protocols import said
 from ssl_pipelines.orchestration.freshness import missing
 from ssl_pipelines.orchestration.paths import home_root
-from ssl_pipelines.orchestration.reproduce import nested, reproduce
-from ssl_pipelines.orchestration.rooms import CUT, ROOMS, Room, upstream
+from ssl_pipelines.orchestration.reproduce import code_in, nested, reproduce
+from ssl_pipelines.orchestration.rooms import ROOMS, Room, upstream
 from ssl_pipelines.orchestration.runs import Finished, Runs, logged_parameters
 from ssl_pipelines.orchestration.scoring import SCORES
 from ssl_pipelines.orchestration.trace_facts import what_it_is
@@ -242,8 +242,4 @@ def _changed(record: Record) -> tuple[str, ...]:
     """Definitions that the stage ran and that are others today; `EARLIER` alone where the record does not say which ran."""
     if not record.code.compares:
         return (EARLIER,)
-    try:
-        now = code_of(*record.code.roots, cut=CUT)
-    except LookupError:
-        now = Code()
-    return tuple(record.code.changed_in(now))
+    return tuple(record.code.changed_in(code_in(record.code.roots)))

@@ -13,13 +13,12 @@ from typing import Any, Literal
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.cores import usable_cores
 from ssl_pipelines.artifacts.lock import only_writer
-from ssl_pipelines.artifacts.record import digest, flatten
+from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.orchestration.leaderboard.board import write_page
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, check_method
 from ssl_pipelines.orchestration.leaderboard.data import open_store
-from ssl_pipelines.orchestration.leaderboard.plans import READ, Plan, plan
+from ssl_pipelines.orchestration.leaderboard.plans import Plan, plan
 from ssl_pipelines.orchestration.leaderboard.trial import EPOCHS, SAMPLES, Evidence, Tree, present_commit, tree_of, write_trial_data
-from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.reporting.leaderboard import Proof, Row, read_rows
 
 log = logging.getLogger("ssl_pipelines")
@@ -100,8 +99,7 @@ def _expected(then: Tree, budget: str, methods: Sequence[str], data: str, store:
 
 def _other_values(expected: Mapping[str, Any], wanted: Plan) -> str | None:
     """Why a row is refused before any trial: a parameter that both commits have is another one by now, which a short run may not show."""
-    now = json.loads(json.dumps(flatten(Parameters.of(wanted.tree).read_by(READ)), default=str))
-    before = {key: value for key, value in expected["values"].items() if not key.startswith("pretrain.upstream")}
+    now, before = json.loads(json.dumps(wanted.values, default=str)), expected["values"]
     changed = [f"{key} {before[key]} -> {now[key]}" for key in sorted(before.keys() & now.keys()) if before[key] != now[key]]
     return f"its parameters are others now: {', '.join(changed[:SHOWN])}" if changed else None
 

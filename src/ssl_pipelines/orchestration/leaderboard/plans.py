@@ -38,6 +38,7 @@ class Plan:
     method: str
     tree: dict[str, Any]
     encoder: str
+    values: dict[str, Any]  # the parameters that the fingerprint holds, flat
     fingerprint: str
     code: str
     place: Path
@@ -71,7 +72,7 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
     fingerprint, encoder = Record(values, inputs).recipe, parameters.run.backbone.name
     code = code_digest(method, encoder)
     place = work / budget.name / f"{method}-{digest([fingerprint, code])[:8]}"
-    return Plan(method, tree, encoder, fingerprint, code, place, stands_on)
+    return Plan(method, tree, encoder, values, fingerprint, code, place, stands_on)
 
 
 def row_code(method: str, encoder: str) -> Code:

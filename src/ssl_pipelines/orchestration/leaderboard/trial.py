@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 from ssl_pipelines.artifacts import InputError, new_folder, read_json, write_json
 from ssl_pipelines.artifacts.record import digest
 from ssl_pipelines.data import Store
-from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.provenance import git
 
 # More training samples than any constant that bounds how many of them a method, a random initialization or a palette looks at (2,048),
 # so that a change of such a constant changes the trial too. The probe's preconditioner (4,096 rows) changes its path, not its end.
@@ -114,21 +114,21 @@ class Tree:
 
 def tree_of(commit: str, place: Path) -> Tree:
     """The files of a commit below `place`, written once. Raises InputError for one that this repository does not have."""
-    full = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").decode().strip()
+    full = (git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") or b"").decode().strip()
     if not full:
         raise InputError(f"--carry {commit!r} is no commit of this repository")
     folder = place / full[:12] / "tree"
     if not folder.is_dir():
-        with new_folder(folder) as fresh, tarfile.open(fileobj=io.BytesIO(_git("archive", full))) as files:
+        with new_folder(folder) as fresh, tarfile.open(fileobj=io.BytesIO(git("archive", full) or b"")) as files:
             files.extractall(fresh, filter="data")
     return Tree(full, folder)
 
 
 def present_commit() -> str:
     """HEAD. Raises InputError where the package's files differ from it: what is proven has to be what is committed."""
-    if not _git("rev-parse", "--verify", "--quiet", "HEAD"):
+    if not git("rev-parse", "--verify", "--quiet", "HEAD"):
         raise InputError("--carry needs a git repository: it compares two commits")
-    if _git("status", "--porcelain", "--", "src", "conf"):
+    if git("status", "--porcelain", "--", "src", "conf"):
         raise InputError("--carry compares commits, and src or conf have uncommitted changes: commit them first")
     return "HEAD"
 
@@ -177,15 +177,6 @@ def _png(image: np.ndarray) -> bytes:
     out = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
     return out.getvalue()
-
-
-def _git(*words: str) -> bytes:
-    """What git prints; nothing where it fails."""
-    try:
-        done = subprocess.run(["git", *words], cwd=project_root(), capture_output=True, check=False)
-    except OSError:
-        return b""
-    return done.stdout if done.returncode == 0 else b""
 
 
 def _reason(work: Path, method: str, done: subprocess.CompletedProcess[str]) -> str:
