@@ -8,12 +8,16 @@ from docs_build.markup import cell, plain, table
 from docs_build.options import options
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.networks.config import BackboneConfig
-from ssl_pipelines.orchestration.parameters import BLOCKS
+from ssl_pipelines.orchestration.stages import project_stages
 from ssl_pipelines.training.config import PretrainConfig
 
 
 def blocks() -> str:
-    models = {"backbone": BackboneConfig, "pretrain": PretrainConfig, "pretrain.optimizer": OptimizerConfig} | BLOCKS
+    models = {
+        "backbone": BackboneConfig,
+        "pretrain": PretrainConfig,
+        "pretrain.optimizer": OptimizerConfig,
+    } | project_stages().blocks
     parts = []
     for name, model in models.items():
         told = [

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from docs_build import pages, reference, rooms
+from docs_build import pages, reference, stages
 from docs_build.blocks import blocks
 from docs_build.options import options
 from ssl_pipelines.methods.config import OptimizerConfig
 from ssl_pipelines.methods.registry import TABLE, method_class
-from ssl_pipelines.orchestration.parameters import BLOCKS, RUN_KEYS
-from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS
+from ssl_pipelines.orchestration.stages import RUN_KEYS, project_stages
 from ssl_pipelines.training.runtime import RuntimeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,42 +31,42 @@ def test_every_place_is_filled(path):
 def test_its_commands_name_what_there_is(path):
     text = path.read_text(encoding="utf-8")
     for name in re.findall(r"--pipelines?=(\w+)", text):
-        assert name in {*ROOMS, *TOOLS, *NOT_YET, "NAME"}, name
+        assert name in {*project_stages(), *NOT_YET, "NAME"}, name
     for name in re.findall(r"--env=(\w+)", text):
         assert name == "NAME" or (ROOT / "conf" / name).is_dir(), name
     for name in re.findall(r"\bmethod=(\w+)", text):
         assert name in TABLE or name == "NAME", name
     for given in re.findall(r"--params ([^\s`]+)", text):
         for key in re.findall(r"(?:^|,)([\w.]+)=", given):
-            assert key.split(".")[0] in {*BLOCKS, *RUN_KEYS, *NOT_YET}, key
+            assert key.split(".")[0] in {*project_stages().blocks, *RUN_KEYS, *NOT_YET}, key
             _known(key)
 
 
 def _known(key: str) -> None:
     block, _, rest = key.partition(".")
-    if block in BLOCKS and rest:
-        assert rest.split(".")[0] in BLOCKS[block].model_fields, key
+    if block in project_stages().blocks and rest:
+        assert rest.split(".")[0] in project_stages().blocks[block].model_fields, key
     if block == "methods":
         name, _, inner = rest.partition(".")
         assert inner.split(".")[0] in method_class(name).Config.model_fields, key
 
 
 def test_what_is_there_is_not_called_missing():
-    assert not NOT_YET & {*ROOMS, *TOOLS}
+    assert not NOT_YET & {*project_stages()}
 
 
 def test_the_picture_shows_every_room_and_what_it_stands_on():
-    drawn, listed = rooms.picture(on_request=True), rooms.rooms_table()
-    for name in ROOMS:
+    drawn, listed = stages.picture(on_request=True), stages.stages_table()
+    for name in [one.name for one in project_stages().making]:
         assert f">{name}</text>" in drawn
         assert f"| `{name}` |" in listed
-    assert drawn.count('<path class="arrow') >= len(ROOMS)  # one into each, at least
+    assert drawn.count('<path class="arrow') >= len(project_stages().making)  # one into each, at least
     assert "linear_eval stands on extract_features" in drawn  # and so on pretrain, which needs no arrow of its own
 
 
 def test_every_block_has_its_keys_with_the_words_beside_them_in_the_code():
     page = blocks()
-    for name, model in BLOCKS.items():
+    for name, model in project_stages().blocks.items():
         assert f"## {name}\n" in page
         for key in model.model_fields:
             assert f"| `{key}` |" in page

@@ -64,13 +64,10 @@ def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
     def go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         from mlflow.tracking._tracking_service import utils
 
-        from ssl_pipelines.orchestration.session import Session, begin
-
         utils._artifact_repos_cache.clear()  # MLflow's, of this process: copies of a project have the same runs at other places
         monkeypatch.chdir(folder)
         for name in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "KEDRO_ENV"):
             monkeypatch.delenv(name, raising=False)
-        begin(Session())
         return Project(folder)
 
     return go

@@ -15,7 +15,7 @@ from ssl_pipelines.methods.registry import TABLE, class_root, method_class, modu
 from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.rooms import CUT, ROOMS
+from ssl_pipelines.orchestration.stages import CUT, project_stages
 from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
@@ -77,7 +77,8 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
 
 def row_code(method: str, encoder: str) -> Code:
     """What a row runs: the method's class and those of the methods that it stands on, training, features and both probes."""
-    roots = [root for name in STAGES for root in ROOMS[name].code]
+    stages = project_stages()
+    roots = sorted({root for name in STAGES for root in stages[name].code})
     stood_on = tuple(donors(method).values())
     encoders = (encoder, *(method_class(donor).recipe.backbone.name for donor in stood_on))
     return code_of(*map(class_root, (method, *stood_on)), *roots, cut=_cut({kind_of(name) for name in encoders}))

@@ -1,0 +1,52 @@
+"""What a command takes as it stands: with --from-nodes, --nodes or --tags the stages before do not run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from ssl_pipelines.artifacts import Artifact, InputError, Record
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.paths import project_root
+from ssl_pipelines.orchestration.session import Session
+from ssl_pipelines.orchestration.stage_run import StageRun
+from ssl_pipelines.orchestration.stages import Stage, project_stages
+
+log = logging.getLogger("ssl_pipelines")
+
+
+def check_standing(running: Collection[str], parameters: Parameters, session: Session) -> None:
+    """Raises InputError, one line, for artifacts that are not there; those that are not what would be made now are named in one line."""
+    stages = project_stages()
+    read = {artifact for name in running for artifact in stages[name].inputs}
+    standing = [stages.that_makes(artifact) for artifact in sorted(read)]
+    standing = [stage for stage in standing if stage.name not in running]
+    missing = [f"{stage.artifact} ({stage.record})" for stage in standing if _known(stage) is None]
+    if missing:
+        names = ",".join(stage.name for stage in standing if _known(stage) is None)
+        raise InputError(
+            f"the stages before do not run, and {', '.join(missing)} is not there: kedro run --pipelines={names} makes it"
+        )
+    stale = [f"{stage.artifact}: {why}" for stage in standing if (why := _why_stale(stage, parameters, session))]
+    if stale:
+        log.warning("taken as it stands, though not what would be made now: %s", "; ".join(stale))
+
+
+def _known(stage: Stage) -> Record | None:
+    return Record.read(project_root() / stage.record)
+
+
+def _why_stale(stage: Stage, parameters: Parameters, session: Session) -> str | None:
+    """By its parameters and by the artifacts that it was made from; what it read beside those is not looked at."""
+    found, stages = _known(stage), project_stages()
+    assert found is not None
+    before = {artifact: record for artifact in stage.inputs if (record := _known(stages.that_makes(artifact)))}
+    inputs = {artifact: Artifact(project_root() / stage.folder, record.fingerprint) for artifact, record in before.items()}
+    wanted = StageRun(stage, parameters, inputs, session).record()
+    keys = sorted(
+        key for key in found.parameters.keys() | wanted.parameters.keys() if found.parameters.get(key) != wanted.parameters.get(key)
+    )
+    changed = [f"{name} changed" for name in wanted.inputs if found.inputs.get(name) != wanted.inputs[name]]
+    gone = stage.missing(project_root())
+    said = [f"{key} {found.parameters.get(key)} -> {wanted.parameters.get(key)}" for key in keys] + changed
+    return f"{gone} is missing" if gone else ", ".join(said[:3]) or None
