@@ -57,10 +57,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
-    from kedro.framework.project import configure_project
-
-    configure_project("ssl_pipelines")
-
     def go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         from mlflow.tracking._tracking_service import utils
 
