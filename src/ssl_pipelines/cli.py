@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.registry import registry as kedro_registry
 
 from ssl_pipelines.command_errors import errors_in_one_line
 
@@ -70,6 +71,33 @@ run = copy.copy(kedro_run)
 run.callback = _run
 run.params = [_params_option(option) for option in kedro_run.params]
 cli.add_command(run)
+
+
+@click.group()
+def registry() -> None:
+    """The registered pipelines and what their stages read and write."""
+
+
+registry.add_command(kedro_registry.commands["list"])
+
+
+@registry.command()
+@click.argument("name", default="__default__")
+def describe(name: str) -> None:
+    """List the stages of a pipeline in the order in which they run: what each reads, writes and does."""
+    import yaml
+    from kedro.framework.project import pipelines
+
+    with errors_in_one_line():
+        _check_names({"pipelines": [name]})
+        nodes = [
+            {"name": node.name, "reads": list(node.inputs), "writes": list(node.outputs), "function": node.func.__module__}
+            for node in pipelines[name].nodes
+        ]
+    click.echo(yaml.safe_dump({"Nodes": nodes}, sort_keys=False, width=160).rstrip())
+
+
+cli.add_command(registry)
 
 
 def _listing(rows: list[dict[str, str]], as_json: bool, columns: tuple[str, ...]) -> None:

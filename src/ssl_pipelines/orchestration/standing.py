@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 
 from ssl_pipelines.artifacts import Artifact, InputError, Record
+from ssl_pipelines.orchestration.freshness.make import differs
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.paths import project_root
 from ssl_pipelines.orchestration.session import Session
@@ -19,14 +21,11 @@ def check_standing(running: Collection[str], parameters: Parameters, session: Se
     """Raises InputError, one line, for artifacts that are not there; those that are not what would be made now are named in one line."""
     stages = project_stages()
     read = {artifact for name in running for artifact in stages[name].inputs}
-    standing = [stages.that_makes(artifact) for artifact in sorted(read)]
-    standing = [stage for stage in standing if stage.name not in running]
-    missing = [f"{stage.artifact} ({stage.record})" for stage in standing if _known(stage) is None]
+    standing = [stage for stage in stages.making if stage.artifact in read and stage.name not in running]
+    missing = [stage for stage in standing if _known(stage) is None]
     if missing:
-        names = ",".join(stage.name for stage in standing if _known(stage) is None)
-        raise InputError(
-            f"the stages before do not run, and {', '.join(missing)} is not there: kedro run --pipelines={names} makes it"
-        )
+        what, names = ", ".join(stage.record for stage in missing), ",".join(stage.name for stage in missing)
+        raise InputError(f"the stages before do not run, and what they make is missing: {what}; kedro run --pipelines={names} makes it")
     stale = [f"{stage.artifact}: {why}" for stage in standing if (why := _why_stale(stage, parameters, session))]
     if stale:
         log.warning("taken as it stands, though not what would be made now: %s", "; ".join(stale))
@@ -43,10 +42,6 @@ def _why_stale(stage: Stage, parameters: Parameters, session: Session) -> str | 
     before = {artifact: record for artifact in stage.inputs if (record := _known(stages.that_makes(artifact)))}
     inputs = {artifact: Artifact(project_root() / stage.folder, record.fingerprint) for artifact, record in before.items()}
     wanted = StageRun(stage, parameters, inputs, session).record()
-    keys = sorted(
-        key for key in found.parameters.keys() | wanted.parameters.keys() if found.parameters.get(key) != wanted.parameters.get(key)
-    )
-    changed = [f"{name} changed" for name in wanted.inputs if found.inputs.get(name) != wanted.inputs[name]]
+    beside = {name: digest for name, digest in found.inputs.items() if name not in stage.inputs}
     gone = stage.missing(project_root())
-    said = [f"{key} {found.parameters.get(key)} -> {wanted.parameters.get(key)}" for key in keys] + changed
-    return f"{gone} is missing" if gone else ", ".join(said[:3]) or None
+    return f"{gone} is missing" if gone else differs(found, replace(wanted, inputs=wanted.inputs | beside), "warn")

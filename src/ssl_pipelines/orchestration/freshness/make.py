@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +52,16 @@ class Recorded(Protocol):
     def parameters(self) -> Mapping[str, Any]: ...
     @property
     def inputs(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """`Recorded` where digests alone are kept."""
+
+    recipe: str
+    code: Code
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def make(place: Place, wanted: Record, build: Build, on_code_change: str = "warn") -> tuple[Artifact, float | None]:
@@ -111,23 +121,39 @@ def why_stale(place: Place, found: Record | None, wanted: Record, on_code_change
 
 
 def why_other(name: str, found: Recorded | None, wanted: Recorded, on_code_change: str, where: str = "") -> str | None:
-    """One line why `found` is not what would be made now, or None. Changed code is said, and counts only where `on_code_change` is "rerun".
+    """`differs`, and a line in the log where nothing has to be made: that it is up to date, or that its code is another by now.
 
-    `where`: what stands there, for the line that says that it is up to date."""
+    `where`: what stands there, for that line."""
+    reason = differs(found, wanted, on_code_change)
+    if reason is None and found is not None:
+        after = f": {where}" if where else ""
+        changed = _changed_code(found, wanted)
+        if changed is None:
+            log.info("%s: up to date%s", name, after)
+        else:
+            what = (
+                f"{changed} and cannot be compared" if not found.code.compares else changed.replace("changed", "changed since", 1)
+            )
+            log.warning("%s: up to date, but %s (runtime.on_code_change=rerun makes it anew)%s", name, what, after)
+    return reason
+
+
+def differs(found: Recorded | None, wanted: Recorded, on_code_change: str) -> str | None:
+    """Why `found` is not what would be made now, or None. Changed code counts only where `on_code_change` is "rerun"."""
     if found is None:
         return "nothing there yet"
     if found.recipe != wanted.recipe:
         return _difference(found, wanted)
-    after = f": {where}" if where else ""
-    changed, known = found.code.changed_in(wanted.code), found.code.compares
-    if changed and on_code_change == "rerun":
-        return f"code changed in {_first(changed)}" if known else f"its code was {EARLIER}"
-    if changed:
-        what = f"code changed since in {_first(changed)}" if known else f"its code was {EARLIER} and cannot be compared"
-        log.warning("%s: up to date, but %s (runtime.on_code_change=rerun makes it anew)%s", name, what, after)
-    else:
-        log.info("%s: up to date%s", name, after)
-    return None
+    return _changed_code(found, wanted) if on_code_change == "rerun" else None
+
+
+def _changed_code(found: Recorded, wanted: Recorded) -> str | None:
+    changed = found.code.changed_in(wanted.code)
+    if not changed:
+        return None
+    if not found.code.compares:
+        return f"its code was {EARLIER}"
+    return f"code changed in {_first(changed)}" if found.code.definitions else "its code has changed since"
 
 
 def _difference(found: Recorded, wanted: Recorded) -> str:
@@ -141,7 +167,7 @@ def _difference(found: Recorded, wanted: Recorded) -> str:
     lines = next(([line] for line in lines if line.startswith("method ")), lines)
     names = sorted(found.inputs.keys() | wanted.inputs.keys())
     inputs = [f"{name} changed" for name in names if found.inputs.get(name) != wanted.inputs.get(name)]
-    return _first(lines + inputs, "; ")
+    return _first(lines + inputs, "; ") or "its parameters or the data have changed since"
 
 
 def _first(lines: list[str], mark: str = ", ") -> str:

@@ -1,4 +1,4 @@
-"""The data of a board: ingested and judged once, by the functions of the rooms ingest and validate."""
+"""The data of a board: ingested and judged once, by the functions of the stages ingest and validate."""
 
 from __future__ import annotations
 
