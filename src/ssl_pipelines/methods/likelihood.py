@@ -33,7 +33,8 @@ class LikelihoodConfig(MethodConfig):
 
 
 class LevelsConfig(LikelihoodConfig):
-    levels: int = Field(default=256, ge=2, le=256)  # a channel: the 256 values of a byte, in so many equal parts
+    levels: int = Field(default=256, ge=2, le=256)
+    """Number of levels of a channel: the 256 values of a byte in so many equal parts. Fewer are easier to learn and show less."""
 
 
 class LikelihoodMethod(Method):

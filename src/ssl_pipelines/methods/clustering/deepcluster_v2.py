@@ -35,12 +35,19 @@ class DeepClusterV2(Method):
         name: Literal["deepcluster_v2"] = "deepcluster_v2"
         views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2)
         temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the cosines with the centroids. The paper takes 0.1."""
         hidden_dim: int = Field(default=512, ge=8, le=8192)
+        """Width of the projector's hidden layer. The paper takes 2048."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        num_prototypes: int = Field(default=300, ge=2, le=100_000)  # of each set
+        """Width of the embedding that is clustered. The paper takes 128."""
+        num_prototypes: int = Field(default=300, ge=2, le=100_000)
+        """Number of centroids in each set. The paper takes 3,000 for ImageNet."""
         num_sets: int = Field(default=3, ge=1, le=64)
+        """Number of sets of centroids, each clustered by itself. The paper takes 3."""
         kmeans_iterations: int = Field(default=10, ge=1, le=1000)
+        """Number of iterations of k-means at each clustering. The authors take 10."""
         min_epochs: int = Field(default=10, ge=1, le=10_000)
+        """Number of epochs, each with a clustering, that a run of fewer passes over the data is cut into."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             return {"num_prototypes": at_most_the_images(self.num_prototypes, num_samples)}

@@ -49,7 +49,9 @@ class AMDIM(Method):
         name: Literal["amdim"] = "amdim"
         views: ViewPlan = ViewPlan(groups={"global": ViewGroup(recipe=RECIPE, count=2, shared_flip=True)})
         clip: float = Field(default=20.0, gt=0, le=1000)
+        """Bound of the soft clip of the scores: c tanh(s / c). Lower it where training is unstable; the paper takes 20."""
         penalty: float = Field(default=0.04, ge=0, le=10)
+        """Weight of the mean squared score, which keeps scores small. The paper takes 0.04."""
 
     config: Config
     encoder: UnpaddedNet

@@ -43,7 +43,9 @@ class CPC(Method):
         trunk_norm = "none"
 
         name: Literal["cpc"] = "cpc"
-        patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)  # share of the patch's side
+        patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)
+        """Side of a random crop of each patch, as a share of the patch's side. The paper crops 60 of 64 px; a smaller share hides
+        edges that continue from patch to patch."""
 
     config: Config
     encoder: PatchGrid

@@ -39,11 +39,20 @@ class MoCo(Method):
         name: Literal["moco"] = "moco"
         views: ViewPlan = two_views(VIEW)
         temperature: float = Field(default=0.07, gt=0, le=10)
-        momentum: float = Field(default=0.99, ge=0, lt=1)  # of the key encoder
-        queue: int | None = Field(default=None, ge=1, le=2**20)  # keys; None: 4096, at most half of the images, in whole batches
+        """Temperature of the scores: 0.07 in MoCo's paper, 0.2 in MoCo v2's. Lower it to weigh near negatives more."""
+        momentum: float = Field(default=0.99, ge=0, lt=1)
+        """Share of the key encoder's weights that is kept at each step. Raise it, towards the paper's 0.999, for long runs."""
+        queue: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of keys in the queue; null is 4,096, at most half of the images, in whole batches. The paper has 65,536 for
+        ImageNet."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        groups: int = Field(default=8, ge=1, le=1024)  # stretches of the batch with batch norm statistics of their own
-        symmetric: bool = False  # each view is the query once
+        """Width of queries and keys. The paper takes 128."""
+        groups: int = Field(default=8, ge=1, le=1024)
+        """Number of parts of the batch that have batch norm statistics of their own, so that these do not give the key away; 8 as
+        the paper's GPUs."""
+        symmetric: bool = False
+        """Whether each view is the query once, and the two losses are averaged. It takes twice the time for a step and learns more
+        from it."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             most = max(1, min(self.groups, batch_size // 2))

@@ -31,7 +31,9 @@ class SimCLRv2Distill(Method):
         name: Literal["simclr_v2_distill"] = "simclr_v2_distill"
         views: ViewPlan = bicubic(one_view(ViewRecipe(scale=(0.2, 1.0))))
         temperature: float = Field(default=1.0, gt=0, le=100)
-        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)  # null: the teacher's
+        """Temperature of teacher's and student's class probabilities. Raise it to match small probabilities more."""
+        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)
+        """Number of classes that the teacher tells apart; null is the teacher's own, and another number is refused."""
 
     config: Config
     upstream = ("teacher",)

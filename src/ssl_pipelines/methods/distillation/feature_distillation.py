@@ -44,7 +44,9 @@ class FeatureDistillation(Method):
         name: Literal["feature_distillation"] = "feature_distillation"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         beta: float = Field(default=2.0, gt=0, le=100)
-        target_dim: int | None = Field(default=None, ge=1, le=65536)  # null: the width of the teacher's features
+        """Error, in standard deviations of the target, up to which the smooth L1 loss is quadratic. The paper takes 2."""
+        target_dim: int | None = Field(default=None, ge=1, le=65536)
+        """Width of the teacher's features; null is the teacher's own, and another number is refused."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name not in (*RESNETS, *VITS):

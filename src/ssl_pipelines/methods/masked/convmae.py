@@ -44,9 +44,15 @@ class ConvMAE(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["convmae"] = "convmae"
         normalize_targets: bool = True
-        strides: tuple[Stride, Stride, Stride] | None = None  # None: by the patch size
-        conv_depth: int = Field(default=2, ge=1, le=12)  # blocks a convolution stage
+        """Whether each true patch is brought to mean 0 and standard deviation 1 before it is predicted, which improves features in
+        MAE's paper."""
+        strides: tuple[Stride, Stride, Stride] | None = None
+        """Px, places and places that the two convolution stages and the tokens step by, whose product is the patch size; null
+        follows the patch size (4, 2 and 2 for 16 px)."""
+        conv_depth: int = Field(default=2, ge=1, le=12)
+        """Number of blocks of each convolution stage. The paper takes 2."""
         kernel: Literal[3, 5, 7, 9] = 5
+        """Side of the convolutions' kernels in places. The paper takes 5."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             super().check_run(batch_size, backbone)

@@ -48,9 +48,16 @@ class LocalMIM(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["local_mim"] = "local_mim"
         target: Literal["hog", "pixels"] = "hog"
-        bins: int = Field(default=9, ge=2, le=36)  # of orientation; hog
-        scales: tuple[float, ...] | None = None  # cells along the side of a patch, fine to coarse; null: the paper's that fit
-        blocks: tuple[int, ...] | None = None  # from 1, one a scale, the last one included; null: the paper's shares of the depth
+        """What is predicted of each cell: histograms of oriented gradients (`hog`) or its normalized pixels. The paper finds HOG
+        better."""
+        bins: int = Field(default=9, ge=2, le=36)
+        """Number of orientations of a histogram, with target=hog. The paper takes 9."""
+        scales: tuple[float, ...] | None = None
+        """Numbers of cells along the side of a patch, fine to coarse, one decoder each; null is those of the paper's 4, 2, 1 and
+        0.5 that fit the patches."""
+        blocks: tuple[int, ...] | None = None
+        """Blocks of the encoder that have a decoder, counted from 1, one a scale, the last one included; null is the paper's shares
+        of the depth."""
         decoder_depth: int = Field(default=1, ge=1, le=24)
 
         @model_validator(mode="after")

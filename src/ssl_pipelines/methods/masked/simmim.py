@@ -43,8 +43,12 @@ class SimMIM(Method):
         name: Literal["simmim"] = "simmim"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.67, 1.0), flip=0.5))
         mask_fraction: float = Field(default=0.6, gt=0, lt=1)
-        unit: int | None = Field(default=None, ge=1, le=512)  # px a side of the squares that are hidden; null: by patches and image
-        layer_scale: float = Field(default=0.1, gt=0, le=1)  # at first; our ViTs
+        """Share of the squares that are hidden. The paper takes 0.6."""
+        unit: int | None = Field(default=None, ge=1, le=512)
+        """Side in px of the squares that are hidden, a multiple of the patch size; null follows patches and image (8 px of 32, the
+        paper's 32 of 224)."""
+        layer_scale: float = Field(default=0.1, gt=0, le=1)
+        """Factor of the residual branches at first, learnt from there on; our ViTs only. Lower it for deep encoders."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name in (*RESNETS, *UNPADDED):

@@ -55,12 +55,19 @@ class ContextPrediction(Method):
     class Config(MethodConfig):
         name: Literal["context_prediction"] = "context_prediction"
         views: ViewPlan = one_view(ViewRecipe(scale=(1 / 3, 1.0), ratio=(1.0, 1.0), flip=0.0))  # 150,000 to 450,000 px an image
-        patch: int | None = Field(default=None, ge=2, le=512)  # px; None: a quarter of the view
-        gap: int | None = Field(default=None, ge=0, le=512)  # px between patches; None: what is left
-        jitter: int | None = Field(default=None, ge=0, le=128)  # px to all sides; None: 7 of 96
+        patch: int | None = Field(default=None, ge=2, le=512)
+        """Side of a patch in px; null is a quarter of the view."""
+        gap: int | None = Field(default=None, ge=0, le=512)
+        """Distance between patches in px; null is what the view leaves. Larger gaps keep edges from running through."""
+        jitter: int | None = Field(default=None, ge=0, le=128)
+        """Largest shift of a patch in px, to all sides; null is in proportion to the paper's 7 px for patches of 96."""
         color: Literal["drop", "project", "none"] = "drop"
-        pixelated: float = Field(default=0.33, ge=0, le=1)  # share of the patches
-        hidden_dim: int = Field(default=256, ge=8, le=8192)  # fc6, fc7 and fc8; 4096 in the paper
+        """How chromatic aberration is hidden: `drop` keeps one random channel of each patch, `project` removes the green-magenta
+        axis, `none` shows all colors."""
+        pixelated: float = Field(default=0.33, ge=0, le=1)
+        """Share of the patches that are shown at a lower resolution, which hides their camera's sharpness."""
+        hidden_dim: int = Field(default=256, ge=8, le=8192)
+        """Width of the layers fc6, fc7 and fc8. The paper takes 4096."""
 
         @model_validator(mode="after")
         def _patches_lie_apart(self) -> Self:

@@ -33,8 +33,11 @@ class Counting(Method):
         name: Literal["counting"] = "counting"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.6, 1.0), flip=0.5, grayscale=2 / 3))
         num_counts: int = Field(default=1000, ge=1, le=65536)
+        """Number of things that are counted: the width of the output. The paper takes 1,000."""
         hidden_dim: int = Field(default=1024, ge=8, le=16384)
-        margin: float = Field(default=10.0, gt=0, le=1e6)  # M, of a squared distance of whole vectors
+        """Width of the layer before the counts."""
+        margin: float = Field(default=10.0, gt=0, le=1e6)
+        """Squared distance M by which the counts of different images are to differ. The paper takes 10."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name in UNPADDED:
