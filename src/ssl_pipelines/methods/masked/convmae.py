@@ -47,8 +47,8 @@ class ConvMAE(Method):
         """Whether each true patch is brought to mean 0 and standard deviation 1 before it is predicted, which improves features in
         MAE's paper."""
         strides: tuple[Stride, Stride, Stride] | None = None
-        """Px, places and places that the two convolution stages and the tokens step by, whose product is the patch size; null
-        follows the patch size (4, 2 and 2 for 16 px)."""
+        """Steps of the two convolution stages and of the tokens, the first in px, the others in places of the map before; their product
+        is the patch size. Null follows the patch size (4, 2 and 2 for 16 px)."""
         conv_depth: int = Field(default=2, ge=1, le=12)
         """Number of blocks of each convolution stage. The paper takes 2."""
         kernel: Literal[3, 5, 7, 9] = 5
