@@ -40,7 +40,8 @@ class PretrainConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimizer and schedule; keys that are not given are the method's own."""
     init_from: UserPath | None = None
-    """Weights to begin with instead of random ones: a model folder or a .safetensors file; null begins afresh."""
+    """Weights to begin with instead of random ones: a model folder, a .safetensors file, an MLflow run id, models:/name@alias or @alias;
+    null begins afresh."""
     upstream: dict[str, UserPath] = Field(default_factory=dict)
     """Name -> model of an earlier run that the method stands on, such as a teacher or a tokenizer: a model folder, an MLflow run id
     or models:/name@alias."""
