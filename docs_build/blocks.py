@@ -20,7 +20,7 @@ def blocks() -> str:
     for name, model in _all():
         if model not in seen:
             seen.add(model)
-            level = "##" if "." not in name else "###"
+            level = "###" if "." in name and name.split(".")[0] in root_blocks() else "##"
             parts.append(f"{level} {html.escape(name)}\n\n{plain(about(model))}\n\n{options_table(model)}")
     return "\n\n".join(parts)
 

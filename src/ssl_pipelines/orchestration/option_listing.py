@@ -19,7 +19,7 @@ from ssl_pipelines.training.config import PretrainConfig, RunConfig
 
 def root_blocks() -> dict[str, type[BaseModel]]:
     """Key -> the block that stands there in parameters.yml, but for the methods' own."""
-    return {"backbone": BackboneConfig, "pretrain": PretrainConfig} | BLOCKS
+    return {"backbone": BackboneConfig, "pretrain": PretrainConfig, **BLOCKS}
 
 
 def listed(key: str | None) -> list[Option]:
@@ -78,7 +78,7 @@ def _root(first: str, rest: list[str]) -> _Place:
         if not rest:
             raise InputError(f"methods: the block of a method is expected, such as methods.simclr. Allowed: {', '.join(TABLE)}")
         config = method_class(rest[0]).Config
-        return _Place(f"methods.{rest[0]}", [config], config())
+        return _Place(f"methods.{rest[0]}", [config], config.of(None, f"methods.{rest[0]}"))
     if first not in root_blocks():
         raise unknown_key(first, [*RUN_KEYS, *BLOCKS])
     model = root_blocks()[first]
