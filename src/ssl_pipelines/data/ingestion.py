@@ -36,7 +36,7 @@ from ssl_pipelines.data.split_names import some
 from ssl_pipelines.data.splits import SPLITS, assign_splits
 
 log = logging.getLogger("ssl_pipelines")
-LEAST_JUDGED = 10  # labeled images; of fewer each may well be of a class of its own
+LEAST_JUDGED = 10  # labeled images from which labels are judged: of fewer, each may well be of a class of its own
 
 
 def raw_digest(config: DatasetConfig) -> str:
@@ -178,7 +178,7 @@ def _warn_of_white(columns: Columns, white: int) -> None:
 
 
 def _warn_of_names(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig) -> None:
-    """Numbers or names that tell images apart are no classes."""
+    """Warns where most images have a label of their own, such as a file number, which is no class."""
     known = [label for label, status in zip(labels.tolist(), columns["status"], strict=True) if status == "ok" and label >= 0]
     different = len(set(known))
     if len(known) >= LEAST_JUDGED and 2 * different > len(known):

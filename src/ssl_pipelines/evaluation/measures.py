@@ -1,4 +1,4 @@
-"""What can be measured of one network's features: by their spectrum, by labels that they never saw, by views of the same image."""
+"""Measures of one network's features: from their spectrum, from labels, and from views of the same image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Measured:
 
 
 def mean_of(seeds: Sequence[Measured]) -> Measured:
-    """Over the seeds of a baseline, whose samples are the same: so is their interval."""
+    """The mean over a baseline's seeds, of values and of bootstrap samples, which are drawn alike for all seeds."""
     draws = [one.resampled for one in seeds if one.resampled is not None]
     said = " | ".join(dict.fromkeys(one.protocol for one in seeds))
     protocol = f"mean of {len(seeds)} seeds: {said}" if len(seeds) > 1 else said
@@ -43,7 +43,7 @@ def mean_of(seeds: Sequence[Measured]) -> Measured:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """The bootstrap samples of n images: the same for every network, so that their noise is common to what stands side by side."""
+    """The bootstrap samples of n images, the same for every network, so that compared networks share the noise of sampling."""
 
     seed: int
     made: dict[int, Floats] = field(default_factory=dict)

@@ -38,7 +38,8 @@ class LevelsConfig(LikelihoodConfig):
 
 
 class LikelihoodMethod(Method):
-    """Its network keeps an order of pixels, so it brings its own; `symbols` says what is coded, `log_likelihood` how well."""
+    """A method with an exact likelihood. Its network depends on the order of pixels, so it brings its own; `symbols` says what is
+    coded, `log_likelihood` how well."""
 
     judged_at = "best"
     compares_within_batch = False
@@ -51,7 +52,7 @@ class LikelihoodMethod(Method):
 
     @abstractmethod
     def log_likelihood(self, images: Tensor) -> Tensor | None:
-        """(B, C, H, W) in [0, 1] -> log p of each image's symbols in nats, (B,); None where the objective is none of a density."""
+        """(B, C, H, W) in [0, 1] -> log p of each image's symbols in nats, (B,); None where the objective is no likelihood."""
 
     @abstractmethod
     def symbols(self, images: Tensor) -> Tensor:

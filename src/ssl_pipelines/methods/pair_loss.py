@@ -223,5 +223,6 @@ class PairCriterion(nn.Module):
             self.learnt.clamp()
 
     def param_groups(self) -> list[ParamGroup]:
-        """Its gradient is as large as the scale, and it stands in an exponent: the network's rate would throw it about."""
+        """CLIP's temperature learns at a hundredth of the rate: it is an exponent with gradients as large as the scale, and would
+        jump at the network's rate."""
         return [ParamGroup(self.learnt, lr_factor=0.01)] if self.learnt else []

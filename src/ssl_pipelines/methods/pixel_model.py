@@ -49,7 +49,7 @@ class PixelModel(LikelihoodMethod):
 
     def __init__(self, config: PixelModelConfig, parts: Parts):
         super().__init__(config, parts)
-        self.colors = self.channels if config.output == "softmax" else 1  # that features are told apart by
+        self.colors = self.channels if config.output == "softmax" else 1  # number of color groups that features are divided into
 
     def build_head(self, dim: int) -> nn.Sequential:
         """From the network's last map to the numbers of each pixel's distribution."""

@@ -22,7 +22,8 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RowLSTM(nn.Module):
-    """Rows from top to bottom. Place (i, j) hears of a triangle above it alone, for the state moves one column a row: by design."""
+    """Rows from top to bottom. Place (i, j) depends on a triangle above it alone, for the state moves one column a row, by
+    design."""
 
     def __init__(self, into: int, units: int, colors: int):
         super().__init__()
@@ -70,7 +71,7 @@ def unskew(x: Tensor) -> Tensor:
 
 
 class DiagonalBiLSTM(nn.Module):
-    """Diagonals from the upper left and from the upper right corner, whose sum hears of all pixels before.
+    """Diagonals from the upper left and from the upper right corner, whose sum depends on all pixels before.
 
     A place reads the states to its left (right) and above. What comes from the right is moved down a row before the sum: in its own row
     it has seen what is still to be predicted."""
@@ -132,7 +133,8 @@ class PixelLSTM(PixelNet):
     """A masked 7 x 7 convolution to 2 h features, then layers of h units, each widened again and added to its input.
 
     Differs, with diagonals: the image has a column of zeros more on its right. The first mask hides a pixel from the features at its own
-    place, and there is no other place right of a row's last pixel: without the column the row below would hear of it nearby alone."""
+    place, and there is no other place right of a row's last pixel: without the column the row below would know that pixel nearby
+    alone."""
 
     def __init__(self, in_channels: int, units: int, depth: int, colors: int, kind: Literal["row", "diagonal"]):
         super().__init__(in_channels, 2 * units)

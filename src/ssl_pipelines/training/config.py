@@ -17,7 +17,7 @@ from ssl_pipelines.networks.config import BackboneConfig
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
 
-LEAST_IMAGES = 2  # of a training: batch norm and contrast need a second one
+LEAST_IMAGES = 2  # smallest training set: batch norm and contrastive losses need a second image
 
 
 class PretrainConfig(Config):
@@ -116,7 +116,8 @@ class RunConfig(Config):
         )
 
     def fitted_defaults(self, parameters: Mapping[str, Any]) -> list[str]:
-        """Of a run resolved from `parameters`: "key default -> value" for each default that was changed to fit the batch or the images."""
+        """Lists "key default -> value" for each default of the run, resolved from `parameters`, that was changed to fit batch or
+        images."""
         plain = method_config(self.method, _block(parameters, "methods").get(self.method))
         pairs = {f"methods.{self.method}.{key}": (value, getattr(self.method_config, key)) for key, value in plain}
         if _block(parameters, "pretrain").get("batch_size") is None:
@@ -134,13 +135,14 @@ class RunConfig(Config):
         return self.model_dump(mode="json")
 
     def total_steps(self, num_samples: int) -> int:
-        """Steps of `batch_size` ids each; the last one is whole too."""
+        """Number of steps of `batch_size` images each, rounded up, so that the last step is full too."""
         wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
         return max(1, -(-wanted // self.pretrain.batch_size))
 
 
 def _fitting_batch(own: int, num_samples: int | None) -> int:
-    """The method's own batch or, of fewer images, the largest power of 2 that they fill: devices, groups and queues still divide it."""
+    """The method's own batch size or, where there are fewer images, the largest power of 2 up to their number: it still divides by
+    devices."""
     return own if num_samples is None or own <= num_samples else 1 << (num_samples.bit_length() - 1)
 
 

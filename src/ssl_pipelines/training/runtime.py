@@ -71,7 +71,8 @@ def device_of(runtime: RuntimeConfig) -> torch.device:
 
 
 def set_up(runtime: RuntimeConfig) -> torch.device:
-    """Once, before a room computes: threads and allocator as the run wants them; the device. Raises InputError as `device_of`."""
+    """Sets threads and allocator as the run wants them, once before a stage computes, and returns the device. Raises InputError as
+    `device_of`."""
     device = device_of(runtime)
     set_threads(runtime)
     keep_freed_memory()
@@ -114,7 +115,7 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
-    # getrusage would name the parent's peak where that was higher: a process that is started inherits it.
+    # getrusage comes second: a new process inherits its parent's peak, which may be higher than its own.
     lines = status.read_text().splitlines() if status.is_file() else []
     kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
     if kilobytes is not None:

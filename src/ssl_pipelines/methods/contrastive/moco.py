@@ -3,10 +3,9 @@
 The keys of a batch are made in another order than the queries, and batch norms see a device's share of it ("shuffling batch norm",
 section 3.3): else the statistics of the batch tell which key belongs to a query. Here the shares are `groups`, on one device too.
 
-Differs: a queue of 4096 and momentum 0.99 suit small images and short runs (the authors' CIFAR demo; the paper has 65536 and 0.999),
-the learning
-rate is four times the paper's and falls by a cosine; with `symmetric` the two directions are averaged (the demo adds them).
-"""
+Differs: a queue of 4096 and momentum 0.99 suit small images and short runs (the authors' CIFAR demo; the paper has 65536 and
+0.999), the learning rate is four times the paper's and falls by a cosine; with `symmetric` the two directions are averaged (the
+demo adds them)."""
 
 from __future__ import annotations
 

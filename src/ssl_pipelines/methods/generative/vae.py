@@ -97,7 +97,8 @@ class VAE(Method):
     def param_groups(self) -> list[ParamGroup]:
         if self.spread is None or self.config.variance is not None:
             return []
-        return [ParamGroup(self.spread, lr_factor=10.0)]  # one number, which a short run would not bring home
+        # A single number, which would not converge in a short run at the network's rate.
+        return [ParamGroup(self.spread, lr_factor=10.0)]
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return {**self.encoder.stages(images), "mu": self.posterior(images)[0]}

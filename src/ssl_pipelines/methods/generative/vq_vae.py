@@ -5,11 +5,9 @@ as it is; pixels are standardized, so that the first term is a share of their va
 or, `codebook="loss"`, by |sg[z_e] - z_q|^2 (eq. 3). A prior over maps of codes, autoregressive, is trained with its own optimizer on
 detached codes; samples are drawn from it and decoded. Features: z_e pooled, or an earlier stage as validation says.
 
-Differs: the run's encoder held at a quarter of the image's side (16 x 16 places at most), and
-upsampling convolutions back; a code that has fallen out of use
-starts anew from a place of the batch (not in the paper; `revive_below=0` leaves it); the prior, small, is trained along, where the
-paper fits a PixelCNN afterwards; a faster decay, 256 codes and a higher learning rate suit short runs.
-"""
+Differs: the run's encoder held at a quarter of the image's side (16 x 16 places at most), and upsampling convolutions back; a code
+that has fallen out of use starts anew from a place of the batch (not in the paper; `revive_below=0` leaves it); the prior, small,
+is trained along, where the paper fits a PixelCNN afterwards; a faster decay, 256 codes and a higher learning rate suit short runs."""
 
 from __future__ import annotations
 

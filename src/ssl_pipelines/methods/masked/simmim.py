@@ -2,8 +2,8 @@
 
 Xie et al., CVPR 2022, arXiv:2111.09886.
 
-All tokens enter the encoder, so a mask saves no time, but any encoder of patches will do:
-a ViT (here with relative positions, as theirs) or timm's Swin, whose last map, of S px a place, gives S x S pixels a place.
+All tokens enter the encoder, so a mask saves no time, but any encoder of patches will do: a ViT (here with relative positions, as
+theirs) or timm's Swin, whose last map, of S px a place, gives S x S pixels a place.
 
 As in the authors' code the ViT's residual branches begin small (layer scale, BEiT's initialization) and its table of positions at 0.
 

@@ -60,9 +60,9 @@ class Counting(Method):
         self.encoder, hidden = parts.build_encoder(), config.hidden_dim
         self.encoder.check_sizes([(config.views.groups["global"].size or 0) // 2])
         last = nn.Linear(hidden, config.num_counts, bias=False)
-        with (
-            torch.no_grad()
-        ):  # four tiles' counts begin about a margin long; from far more they all fall to 0, where ReLUs are dead
+        # The summed counts of four tiles begin at about the margin; from far more all counts would fall to 0, where ReLUs have no
+        # gradient.
+        with torch.no_grad():
             last.weight.mul_(0.25)
         counts = nn.ReLU(inplace=True)  # not negative
         self.counter = nn.Sequential(nn.Linear(self.encoder.dim, hidden), nn.ReLU(inplace=True), last, counts)
