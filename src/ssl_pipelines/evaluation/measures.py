@@ -54,12 +54,12 @@ class Resampling:
         return self.made[n]
 
     def over_images(self, values: Tensor, protocol: str) -> Measured:
-        """(n,) float64, one an image."""
+        """Measured mean of `values` (n,) float64, one for each image."""
         numbers = values.numpy()
         return Measured(float(numbers.mean()), len(numbers), protocol, resampled_means(numbers, self.counts(len(numbers))))
 
     def over_pairs(self, kernel: Tensor, protocol: str) -> Measured:
-        """(n, n) float64, of which the diagonal is left out."""
+        """Measured mean of `values` (n, n) float64 without their diagonal."""
         numbers = kernel.numpy()
         return Measured(pair_mean(numbers), len(numbers), protocol, resampled_pair_means(numbers, self.counts(len(numbers))))
 
@@ -122,7 +122,7 @@ def aligned(first: Tensor, second: Tensor, again: Resampling, where: str) -> Mea
 
 
 def discriminant_rank(views: Tensor, where: str) -> Measured:
-    """(n, q, D)"""
+    """LiDAR of q views for each of n images, (n, q, D)."""
     n, q, d = views.shape
     bound = f", at most {n - 1:,} by the number of images" if n - 1 < d else ""
     return Measured(lidar(views), n, f"LiDAR, {q} views of {n:,} images as classes, delta 1e-4, eps 1e-8{bound}; {where}")

@@ -23,7 +23,7 @@ class StoredFeatures:
     folder: Path
     layers: tuple[str, ...]  # shallow to deep
     random_inits: tuple[str, ...]
-    final: str  # the one of `layers` that `encode` gives
+    final: str  # the layer among `layers` that `encode` gives
 
     @staticmethod
     def open(folder: Path) -> StoredFeatures:

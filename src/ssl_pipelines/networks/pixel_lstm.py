@@ -32,7 +32,7 @@ class RowLSTM(nn.Module):
         self.from_state = nn.Conv1d(units, 4 * units, 3, padding=1, bias=False)
 
     def step(self, given: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the input says to a row (B, 4 h, W), the state of the row above -> its own, hidden and cell (B, h, W)."""
+        """The input's gates for a row (B, 4 h, W) and the state of the row above -> the row's state, hidden and cell (B, h, W)."""
         hidden, cell = state
         return lstm_step((given + self.from_state(hidden)).unflatten(1, (4, self.units)), cell)
 
@@ -84,7 +84,7 @@ class DiagonalBiLSTM(nn.Module):
         self.from_state = nn.Conv1d(2 * units, 8 * units, 2, bias=False, groups=2)
 
     def given(self, x: Tensor) -> list[Tensor]:
-        """What the input says to both directions, each (B, 4 h, H, W), the second one mirrored."""
+        """The input's gates for both directions, each (B, 4 h, H, W), the second one mirrored."""
         left, right = self.from_input
         return [left(x), right(x).flip(3)]
 

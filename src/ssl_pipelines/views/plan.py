@@ -24,7 +24,7 @@ class ViewRecipe(Config):
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Smallest and largest width over height of a `resized` crop."""
     padding: int = Field(default=4, ge=0, le=256)
-    """Width in px of the rim of zeros within which a `padded` crop moves."""
+    """Largest shift of a `padded` crop along each axis, in px of the view; zeros come in from outside."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Chance, 0 to 1, that a view is mirrored. Set 0 where left and right differ in meaning, as for digits and text."""
     jitter: float = Probability

@@ -30,7 +30,7 @@ SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 
 class Classifier(nn.Linear):
-    """The layer over the clusters, drawn from N(0, 0.01) as often as it is reset."""
+    """The linear layer over the clusters; each reset draws its weights with standard deviation 0.01."""
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=0.01)
@@ -117,10 +117,11 @@ class DeepCluster(Method):
         random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         x = F.normalize(whiten(embed(self.features), self.config.pca_dim), dim=1).to(self.labels.device)
         _, labels = kmeans(x, self.config.num_clusters, self.config.kmeans_iterations, random)
-        self.labels.copy_(gather_rows(labels)[: len(labels)])  # rank 0's: sums on a GPU differ in their last bits
+        # Rank 0's on all ranks, since sums on a GPU differ in their last bits.
+        self.labels.copy_(gather_rows(labels)[: len(labels)])
         counts = self.labels.bincount(minlength=self.config.num_clusters)
         self.largest_cluster.copy_(counts.max() / len(labels))
-        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster alike
+        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster is drawn equally often
 
     def param_groups(self) -> list[ParamGroup]:
         plain = OptimizerConfig(

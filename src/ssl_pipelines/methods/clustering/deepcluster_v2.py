@@ -73,8 +73,8 @@ class DeepClusterV2(Method):
         self.encoder.check_sizes(group.size for group in config.views.groups.values())
         self.projector = mlp([self.encoder.dim, config.hidden_dim, d], last_norm=False)
         self.register_buffer("bank", torch.zeros(2, n, d))  # the embeddings of each large crop
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))  # images so far
-        self.register_buffer("drawn_at", torch.full((n,), -n, dtype=torch.int64))  # their number when a row was written
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))  # number of images drawn so far
+        self.register_buffer("drawn_at", torch.full((n,), -n, dtype=torch.int64))  # value of `drawn` when a row was last written
         self.register_buffer("centroids", F.normalize(torch.randn(config.num_sets, config.num_prototypes, d), dim=2))
         self.register_buffer("labels", torch.full((config.num_sets, n), MISSING))
 
@@ -106,12 +106,12 @@ class DeepClusterV2(Method):
         for k, (centroids, labels) in enumerate(zip(self.centroids, self.labels)):
             rows, random = self.bank[k % 2, recent], torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             found, _ = kmeans(rows, self.config.num_prototypes, self.config.kmeans_iterations, random, spherical=True)
-            found = gather_rows(found)[: len(found)]  # rank 0's: sums on a GPU differ in their last bits
+            found = gather_rows(found)[: len(found)]  # rank 0's on all ranks, since sums on a GPU differ in their last bits
             centroids.copy_(found)
             labels[recent] = nearest_centroid(rows, found).to(device)
 
     def _first_look(self, images: Tensor) -> Tensor:
-        self.train(len(images) > 1)  # the untrained batch norms' running statistics say nothing yet
+        self.train(len(images) > 1)  # the batch's own statistics: running ones of untrained batch norms say nothing yet
         return self.project(images)
 
 

@@ -139,4 +139,4 @@ class LocalAggregation(Method):
         for mine in self.labels:
             random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             _, labels = kmeans(rows, clusters, self.config.kmeans_iterations, random)
-            mine.copy_(gather_rows(labels)[: len(rows)])  # rank 0's: sums on a GPU differ in their last bits
+            mine.copy_(gather_rows(labels)[: len(rows)])  # rank 0's on all ranks, since sums on a GPU differ in their last bits

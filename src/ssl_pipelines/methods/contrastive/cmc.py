@@ -75,7 +75,7 @@ class CMC(TowersMethod):
         self.projectors = nn.ModuleList(nn.Linear(tower.dim, d) for tower in towers)  # type: ignore[assignment]
         self.banks = nn.ModuleList(MemoryBank(self.num_samples, d, config.bank_momentum) for _ in towers)  # type: ignore[assignment]
         self.pairs = list(permutations(range(len(self.towers)), 2))  # (anchor, bank)
-        self.register_buffer("log_z", torch.full((len(self.pairs),), torch.nan))  # a pair's, from the first batch
+        self.register_buffer("log_z", torch.full((len(self.pairs),), torch.nan))  # log Z of each pair, set by the first batch
 
     def split(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> a tensor a modality, (B, channels, H, W), about [-1, 1]."""

@@ -57,7 +57,7 @@ class CPC(Method):
         self.encoder = PatchGrid(
             parts.build_encoder(channels=1, norm=config.trunk_norm, stem="small"), config.grid, parts.image_size
         )
-        for module in self.encoder.modules():  # nothing else keeps the features' size where there are no norms
+        for module in self.encoder.modules():  # without norms the initial weights alone keep the features' size
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         d = self.encoder.dim

@@ -108,5 +108,5 @@ class CPCv2(Method):
             noise = rand_rows(n, 2, device=x.device)
             kept = torch.arange(3, device=x.device) == (noise[:, :1] * 3).long()  # (n, 3)
             kept = (kept | (noise[:, 1:] >= self.config.color_drop)).view(n, 3, 1, 1)
-            x = torch.where(kept, x, self.encoder.trunk.mean.to(x.dtype))  # 0 for the trunk
+            x = torch.where(kept, x, self.encoder.trunk.mean.to(x.dtype))  # the mean, which the trunk normalizes to 0
         return x.view(patches.shape)

@@ -117,7 +117,7 @@ class DIM(Method):
             yield self.discriminate(output.memory["code"])
 
     def discriminate(self, code: Tensor) -> Output:
-        """The adversary's turn: uniform rows are true, the encoder's are not."""
+        """The adversary's loss: uniform rows count as real, the encoder's codes as fake."""
         true = rand_rows(*code.shape, device=code.device).to(code)
         right = 2 * critic_loss(self.discriminator(true), self.discriminator(code.sigmoid()))  # DIM sums the two sides
         return Output(right, metrics={"adversary": right.detach()}, optimizer="prior")

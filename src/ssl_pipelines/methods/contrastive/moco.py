@@ -101,7 +101,7 @@ class MoCo(Method):
 
     @torch.no_grad()
     def keys_of(self, images: Tensor) -> Tensor:
-        """Keys of this rank's rows, computed among other rows than the queries: one permutation of the global batch, and back."""
+        """Keys in the order of this rank's queries. They are encoded in a random order of the global batch and sorted back."""
         order = torch.randperm(len(images) * world_size(), device=images.device)
         mine = local_rows(len(order))
         shuffled = gather_rows(images)[order[mine]]

@@ -83,7 +83,7 @@ class MoCoV3(Method):
         return Output(self.contrast(q1, k2) + self.contrast(q2, k1))
 
     def contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Times 2 t, so that the size of the gradient depends less on the temperature (algorithm 1)."""
+        """InfoNCE times 2 t, so that the size of the gradient depends less on the temperature (algorithm 1)."""
         t = self.config.temperature
         return 2 * t * in_batch_info_nce(queries, keys, t)
 

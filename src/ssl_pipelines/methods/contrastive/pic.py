@@ -68,7 +68,8 @@ class PIC(Method):
             visits = self.visits if "visits" in given else min(self.visits, num_samples)
             if self.window_fraction * num_samples >= visits:
                 return {"visits": visits}
-            hundredths = math.floor(100 * visits / num_samples) + 1  # of the images: a window of `visits`, rounded up
+            # Percent of the images that make a window of `visits`, rounded up.
+            hundredths = math.floor(100 * visits / num_samples) + 1
             return {"visits": visits, "window_fraction": min(1.0, hundredths / 100)}
 
         def check_data(self, num_samples: int, channels: int) -> None:

@@ -121,7 +121,7 @@ class PIRL(Method):
         total = len(crops) * world_size()
         mine = local_rows(total)
         corners, order = patch_corners(total, GRID, self.cell, self.patch, random), patch_orders(total, GRID * GRID, random)
-        # Patches are alike before they are cut, so their places are shuffled.
+        # All patches are cut alike, so shuffling their places before the cut shuffles the patches.
         corners = corners.gather(1, order.unsqueeze(2).expand(-1, -1, 2))[mine]
         patches = cut_patches(crops, to_device(corners, crops.device), self.patch)
         return recolor_patches(patches, self.config.patch_recipe, random, mine, total)

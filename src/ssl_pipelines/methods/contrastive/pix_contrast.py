@@ -33,7 +33,7 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import BYOL_FIRST, ViewPlan, two_views
 
 LEAST_SIDE = 4  # places
-INSTANCE_TEMPERATURE = 0.2  # negatives are the batch's
+INSTANCE_TEMPERATURE = 0.2  # of the pooled features' InfoNCE, whose negatives are the batch's other images
 
 
 class PixContrast(Method):

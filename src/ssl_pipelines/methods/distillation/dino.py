@@ -142,5 +142,5 @@ class DINO(Method):
 
 
 def entropy(p: Tensor) -> Tensor:
-    """(..., K) -> (...) in nats. Collapse: 0 to one prototype, log K to all alike."""
+    """(..., K) -> (...) in nats. It is 0 where one prototype takes all and log K where all are equal, which both are collapse."""
     return -(p * p.clamp(min=1e-30).log()).sum(-1)

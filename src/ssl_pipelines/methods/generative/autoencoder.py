@@ -68,7 +68,7 @@ class Autoencoder(Method):
     config: Config
     compares_within_batch = False
     judged_at = "best"
-    undercomplete: ClassVar[bool] = True  # else the identity would be learnt
+    undercomplete: ClassVar[bool] = True  # the code is smaller than the image, else the identity would be learned
     recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=0.0), batch_size=128)
 
     def __init__(self, config: Config, parts: Parts):

@@ -83,7 +83,8 @@ class MADE(LikelihoodMethod):
 
     def log_prob(self, x: Tensor, k: int) -> Tensor:
         """Quantized inputs (B, D) in [-1, 1] -> log p_k in nats, (B,)."""
-        logits = F.pad(self.encoder.logits(x, k), (1, 0))  # of the lowest level: 0. With two levels, the paper's sigmoid
+        # The lowest level's logit is 0: with two levels this is the paper's sigmoid.
+        logits = F.pad(self.encoder.logits(x, k), (1, 0))
         level = ((x + 1) / 2 * (self.config.levels - 1)).round().long()
         return -F.cross_entropy(logits.transpose(1, 2), level, reduction="none").sum(1)
 

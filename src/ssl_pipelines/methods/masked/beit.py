@@ -92,7 +92,7 @@ class BEiT(Method, FirstRuns):
 
     @classmethod
     def first_run(cls, name: str, config: Any, backbone: BackboneConfig, image_size: int) -> dict[str, Any]:
-        """A tokenizer with a code for each patch."""
+        """The parameters of a tokenizer with one code for each patch."""
         size, grid = config.views.groups["tokenizer"].size or image_size, image_size // backbone.patch_size
         stride = size // grid
         if size != stride * grid or stride not in STRIDES:

@@ -61,7 +61,8 @@ class ConvMAE(Method):
                 raise InputError(f"{found} and backbone.patch_size={backbone.patch_size}: allowed are strides whose product it is")
 
         def strides_of(self, patch_size: int) -> tuple[int, int, int]:
-            """px, places, places; 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4."""
+            """Steps of both stages (px, places) and of the tokens (places): 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4
+            px."""
             if self.strides:
                 return self.strides
             if patch_size % 4 == 0:

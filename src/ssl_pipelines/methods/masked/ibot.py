@@ -61,7 +61,7 @@ class IBOT(DINO):
 
         @model_validator(mode="after")
         def _the_teacher_is_sharper(self) -> Self:
-            """In place of DINO's: here the warm-up is of the patches' temperature too."""
+            """Replaces DINO's check: here the warm-up is of the patches' temperature too."""
             ends = [(key, f"{key}_end") for key in ("teacher_temperature", "patch_temperature")]
             for key in (key for pair in ends for key in pair):
                 if getattr(self, key) > self.student_temperature:

@@ -84,7 +84,7 @@ class LocalMIM(Method):
                 raise InputError(f"{found}: up to {depth} scales are allowed")
 
         def scales_of(self, patch_size: int, grid: int, depth: int) -> tuple[float, ...]:
-            """What is given, or else the paper's that fit, the finest left out where there are more than blocks.
+            """The given scales, or else those of the paper that fit, without the finest where there are more than blocks.
 
             Raises InputError for some that do not fit the grid, or another number than that of the given blocks."""
             if self.scales is None:
@@ -160,7 +160,7 @@ class LocalMIM(Method):
 
 
 def whole(scale: float, patch_size: int) -> bool:
-    """Whether cells of a patch's side over `scale` are of whole px, 2 or more."""
+    """Whether a patch's side divided by `scale` is a whole number of px, 2 or more."""
     return patch_size >= 2 * scale and (patch_size / scale).is_integer()
 
 

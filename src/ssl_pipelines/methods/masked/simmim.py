@@ -66,8 +66,9 @@ class SimMIM(Method):
                 raise InputError(f"methods.simmim.unit={self.unit}: allowed are multiples of the patch size, {patch_size} px")
 
         def unit_of(self, image_size: int, patch_size: int, stride: int) -> int:
-            """px: what is given, or else two patches where they divide the image, or one. Where the last map is coarser (`stride` px
-            a place) than the patches: the multiple of them nearest to a seventh of the image. Raises InputError where that hides all."""
+            """Side in px of a hidden square: as given, or else two patches where they divide the image, or one. Where the last map
+            is coarser (`stride` px a place) than the patches: the multiple of them nearest to a seventh of the image. Raises
+            InputError where that hides all."""
             self.check_unit(patch_size)
             if self.unit is None:
                 check_patches(image_size, patch_size)
@@ -123,7 +124,8 @@ class SimMIM(Method):
 
 
 def stride_of(encoder: Encoder, image_size: int) -> int:
-    """px a place of the last map. Raises InputError where maps on the way there are padded: places would not lie on their pixels."""
+    """Px of the image for each place of the last map. Raises InputError where earlier maps are padded: places would not lie on
+    their pixels."""
     if isinstance(encoder, TimmEncoder):
         coarsest = int(encoder.model.feature_info[-1]["reduction"])
         if image_size % coarsest:

@@ -46,7 +46,7 @@ def fitted(side: int, patch: int | None, gap: int | None, jitter: int | None) ->
     """Patch, gap and jitter in px for views of `side` px. The paper has 96, 48 and 7 where 3 patches and 2 gaps fill the image."""
     patch = patch or max(2, side // 8 * 2)
     room = side - GRID * patch
-    if jitter is None:  # neighbors never touch
+    if jitter is None:  # so small that neighbors never overlap
         jitter = max(0, min(max(1, round(patch * 7 / 96)), (room // 2 - 1) // 3 if gap is None else (gap - 1) // 2))
     return patch, room // 2 - jitter if gap is None else gap, jitter
 
@@ -138,7 +138,7 @@ class ContextPrediction(Method):
 
     def features(self, prepared: Tensor) -> Tensor:
         """(B, 9, C, P, P) -> (B, 9, H)."""
-        as_pixels = prepared * self.encoder.std + self.encoder.mean  # the encoder takes the data set's statistics off again
+        as_pixels = prepared * self.encoder.std + self.encoder.mean  # the encoder's own normalization undoes this
         found: Tensor = self.projection(self.encoder.map(as_pixels.flatten(0, 1)).flatten(1))
         return found.unflatten(0, prepared.shape[:2])
 

@@ -92,7 +92,8 @@ class Exemplar(Method):
         self.num_classes = config.num_classes or min(MOST_CLASSES, n)
         self.hidden = nn.Sequential(*mlp([self.encoder.dim, config.hidden_dim], last_norm=True), nn.ReLU(inplace=True))
         self.classifier = nn.Linear(config.hidden_dim, self.num_classes)
-        self.register_buffer("class_of", torch.arange(n) % self.num_classes)  # of a row of the training set; -1: no seed
+        # Class of each row of the training set; -1: it has no seed.
+        self.register_buffer("class_of", torch.arange(n) % self.num_classes)
         self.register_buffer("corners", torch.zeros(n, 2, dtype=torch.int64))  # top and left of a row's patch, px
         self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
         channels = self.encoder.in_channels

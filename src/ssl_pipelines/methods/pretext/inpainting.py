@@ -131,7 +131,7 @@ class Inpainting(Method):
         return hole.to(images)
 
     def generate(self, real: Tensor, hole: Tensor, picture: Tensor) -> Output:
-        """The painter's turn."""
+        """The generator's loss: the error within the hole and, with a critic, how far it is fooled."""
         weight, share = hole, self.config.adversarial_weight
         if self.config.holes == "center":
             weight = hole + self.config.overlap_weight * rim(hole, self.config.overlap)
@@ -142,7 +142,7 @@ class Inpainting(Method):
         return Output((1 - share) * error + share * fooled, {"error": error.detach(), "fooled": fooled.detach()})
 
     def criticize(self, real: Tensor, hole: Tensor, picture: Tensor) -> Output:
-        """The critic's turn: true images and filled ones, in batches of their own for the norms' sake."""
+        """The critic's loss on true images and on filled ones, in separate batches for the sake of batch norms."""
         wrong = critic_loss(self.critic(real), self.critic(fill(real, hole, picture.detach())))
         return Output(wrong, {"critic": wrong.detach()}, optimizer="critic")
 

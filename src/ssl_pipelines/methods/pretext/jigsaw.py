@@ -39,7 +39,7 @@ from ssl_pipelines.views.patches import cut_patches
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
 GRID = 3  # tiles a side
-GRAY = 1e-4  # channels that differ by less are equal: graying rounds
+GRAY = 1e-4  # channels that differ by less count as equal, since graying rounds
 
 
 class Jigsaw(Method):
@@ -108,7 +108,7 @@ class Jigsaw(Method):
 
     def solve(self, tiles: Tensor) -> Tensor:
         """standardized (B, 9, C, P, P) -> logits (B, K) of the permutations."""
-        as_pixels = tiles * self.encoder.std + self.encoder.mean  # the encoder takes the data set's statistics off again
+        as_pixels = tiles * self.encoder.std + self.encoder.mean  # the encoder's own normalization undoes this
         each = self.projection(self.encoder.map(as_pixels.flatten(0, 1)).flatten(1))  # (9 B, D)
         logits: Tensor = self.classifier(each.reshape(len(tiles), -1))
         return logits

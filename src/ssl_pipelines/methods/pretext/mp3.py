@@ -29,7 +29,7 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.masks import random_masking
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
-FLAT = 0.01  # standard deviation of each channel of a patch, of 1, up to which nothing says where it lies
+FLAT = 0.01  # largest standard deviation of a patch's channels, in [0, 1], at which nothing tells where the patch lies
 
 
 class MP3(Method):
