@@ -15,11 +15,11 @@ class ReportConfig(Config):
     """How much the report's pictures show."""
 
     neighbors_queries: int = Field(default=8, ge=1, le=64)
-    """Number of test images whose nearest neighbors the report shows."""
+    """Number of images whose nearest neighbors the report shows."""
     neighbors: int = Field(default=8, ge=1, le=32)
     """Number of nearest neighbors that are shown of each of these images."""
     map_points: int = Field(default=2000, ge=10, le=20_000)
-    """Number of test images on the map of embeddings; t-SNE takes about 5 s for 2,000 on one core."""
+    """Number of images on the map of embeddings; t-SNE takes about 5 s for 2,000 on one core."""
     map: Literal["tsne", "pca"] = "tsne"
     """How embeddings are laid out in the plane: `tsne` shows clusters, `pca` is faster and keeps large distances."""
 
