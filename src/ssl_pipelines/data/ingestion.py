@@ -147,7 +147,7 @@ def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], orig
 
 
 def _warn_unlabeled(columns: Columns, kept: NDArray[Any]) -> None:
-    """Images of a held-out split without a label cannot be scored and train with the others."""
+    """Warns that images of a held-out split without a label, which cannot be scored, are trained on with the others."""
     usable = [split for split, status in zip(columns["split"], columns["status"], strict=True) if status == "ok"]
     moved = Counter(
         split for split, now in zip(usable, kept, strict=True) if split in ("validation", "test") and now == "unlabeled"
@@ -165,7 +165,8 @@ def _warn_of_stacks(columns: Columns) -> None:
 
 
 def _warn_of_white(columns: Columns, white: int) -> None:
-    """The sample that white is chosen by may hold none of the brightest images, and a given white may be too low."""
+    """Warns where pixels lie above white: the sample that it is chosen by may lack the brightest images, or a given white is too
+    low."""
     facts = zip(columns["cut_share"], columns["brightest"], columns["path"], columns["status"], strict=True)
     above = [(share, brightest, path) for share, brightest, path, status in facts if share and status == "ok"]
     if above:

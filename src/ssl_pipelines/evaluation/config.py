@@ -83,7 +83,7 @@ class FinetuneOptimizer(OptimizerConfig):
 
 
 class Augmentation(ViewRecipe):
-    """Shifts alone: a mirrored digit is another sign. For photographs finetune.augmentation.flip=0.5 is usual."""
+    """Random transforms of the labeled images: by default shifts alone, since a mirrored digit is another sign."""
 
     crop: Literal["resized", "padded", "none"] = "padded"
     """How an image is cut: `padded` shifts it by up to `padding` px, `resized` cuts a random part and resizes it, `none` takes it
@@ -97,7 +97,7 @@ Stages = Annotated[int, Field(ge=1, le=1000)]
 
 
 class FinetuneRecipe(Config):
-    """How a network is trained on labels. From scratch every layer learns, at one rate; all else is shared with it."""
+    """How a network is trained on labels. The network from scratch shares all of it, but trains every layer at one rate."""
 
     batch_size: int = Field(default=128, ge=2, le=65536)
     """Number of images in a step; where there are fewer labeled images, all of them. Change it together with the learning rate."""
@@ -215,8 +215,9 @@ class SelectConfig(Config):
         return tuple(sorted(set(budgets)))
 
     def fitted(self, unlabeled: int, hidden: int) -> Self:
-        """The same, where what nobody gave fits the data: images without a label to choose from, and images whose label can be hidden
-        for the simulation. Where there are none of a kind, what is said of them stays as it is."""
+        """A copy whose defaults fit the data: `count` is at most the number of images without a label, `budgets` at most that of
+        images whose label can be hidden for the simulation. Given values stay, and so does a default where there are no such
+        images."""
         changes: dict[str, int | tuple[int, ...]] = {}
         if "count" not in self.model_fields_set and 0 < unlabeled < self.count:
             changes["count"] = unlabeled

@@ -34,7 +34,8 @@ def check_eval_layer(key: str, wanted: str | None, method: Method) -> None:
 
 
 def named_final(layers: Mapping[str, Tensor], encoded: Tensor) -> str | None:
-    """The layer whose features are those that `encode` gave of the same images, of equals the deepest; None where no layer is."""
+    """The layer whose features are those that `encode` gave of the same images, of equals the deepest; None where there is no such
+    layer."""
     apart = {name: float((rows - encoded).abs().max()) for name, rows in layers.items() if rows.shape == encoded.shape}
     nearest = min(reversed(apart), key=lambda name: apart[name], default=None)
     # Equal up to the rounding of accelerators.

@@ -52,9 +52,9 @@ class BackboneConfig(Config):
 
 
 def fitting_patch_size(sizes: Collection[int]) -> int:
-    """px, 4 or more: what divides every view's side with as many patches as there may be: 14 x 14, which papers have at 224 px.
-
-    Where nothing makes so few, what comes nearest. The largest view has at least 4 x 4 and the smallest 2 x 2; where nothing fits, 4 px."""
+    """Side of a patch in px, 4 or more: the smallest that divides every view's side into 14 x 14 patches or fewer, as papers have
+    at 224 px. Where none gives so few, the largest that divides them. The largest view has at least 4 x 4 and the smallest 2 x 2;
+    where nothing fits, 4 px."""
     largest, sides = max(sizes), range(SMALLEST_PATCH, min(sizes) // 2 + 1)
     fitting = [side for side in sides if largest >= FEWEST_PATCHES * side and not any(size % side for size in sizes)]
     few = [side for side in fitting if largest <= MOST_PATCHES * side]
@@ -62,15 +62,16 @@ def fitting_patch_size(sizes: Collection[int]) -> int:
 
 
 def fitting_stride(size: int, own: int, parts: int = 1) -> int:
-    """px a place of a map: `own`, or the next power of 2 that gives at most 16 x 16 places to a view of `size` px and whole ones to
-    each of its `parts` parts a side. Where nothing does, the largest that gives whole ones."""
+    """Px of the image for each place of a map: `own`, or the next power of 2 that gives at most 16 x 16 places to a view of `size`
+    px and whole ones to each of its `parts` parts a side. Where nothing does, the largest that gives whole ones."""
     powers = [2**k for k in range(6) if size % (parts * 2**k) == 0] or [1]
     few = [stride for stride in powers if size <= MOST_PLACES * stride]
     return min([stride for stride in few if stride >= own] or few[-1:] or powers[-1:])
 
 
 def coarsest_stride(size: int, least: int) -> int:
-    """px a place of a ResNet's last map: the largest, up to 32 as in papers, that leaves a view of `size` px `least` places a side; or 1.
+    """Px of the image for each place of a ResNet's last map: the largest, up to 32 as in papers, that leaves a view of `size` px
+    `least` places a side; or 1.
 
     A stage that halves an odd side rounds up, so places do too: of 28 px 8 px a place leave 4 x 4."""
     return max((stride for stride in STRIDES if -(-size // stride) >= least), default=1)
