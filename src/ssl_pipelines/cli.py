@@ -143,6 +143,20 @@ def datasets(as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("key", required=False)
+@click.option("--json", "as_json", is_flag=True, help="A list of objects with key, default, allowed, meaning.")
+def parameters(key: str | None, as_json: bool) -> None:
+    """List the parameters' blocks, or the options below KEY (finetune.optimizer, methods.simclr): default, range and what each does."""
+    from dataclasses import asdict
+
+    from ssl_pipelines.orchestration.option_listing import listed
+
+    with errors_in_one_line():
+        rows = [asdict(option) for option in listed(key)]
+    _listing(rows, as_json, ("key", "default", "allowed", "meaning"))
+
+
+@cli.command()
 @click.option("--name", help="Of the registered model; else all that promotions have made.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects.")
 def models(name: str | None, as_json: bool) -> None:

@@ -35,7 +35,7 @@ print(json.dumps({
 """
 TOY = {
     "__init__.py": '"""A toy."""\n',
-    "nodes.py": '''
+    "nodes.py": """
 from __future__ import annotations
 
 from pathlib import Path
@@ -55,8 +55,8 @@ def toy(store: Artifact, toy: ToyConfig, seed: int, stage: StageRun) -> Artifact
         (folder / "toy.txt").write_text("toy " * toy.times)
 
     return stage.make(build)
-''',
-    "pipeline.py": '''
+""",
+    "pipeline.py": """
 from kedro.pipeline import Pipeline
 
 from ssl_pipelines.orchestration.stages import ON_REQUEST, stage
@@ -65,7 +65,7 @@ from ssl_pipelines.pipelines.toy.nodes import toy
 
 def create_pipeline() -> Pipeline:
     return Pipeline([stage(toy, "toy", ON_REQUEST)])
-''',
+""",
 }
 
 

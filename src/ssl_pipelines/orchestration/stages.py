@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 CHECK = "check"  # attribute of a node's function
 ON_REQUEST = "on_request"  # tag of what runs where it is named: no part of `__default__`, nor of `dvc repro`
+CATALOG = "conf/base/catalog.yml"  # below a project's root; outside of a project the stages are known, and lie nowhere
 RUNS_METHODS = "runs_methods"  # tag of a stage whose code is also that of the method at hand
 PARAMETERS = "params:"
 RUN = "run"  # the entry that holds all that pretraining computes
@@ -127,7 +128,7 @@ def _code_of(root: str) -> tuple[str, ...]:
 class Stages(Mapping[str, Stage]):
     """Name -> stage, in the order in which they run; then the tools."""
 
-    def __init__(self, pipelines: Iterable[Pipeline], catalog: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, pipelines: Iterable[Pipeline], catalog: Mapping[str, Mapping[str, Any]] | None):
         self._pipeline = Pipeline(list({node.name: node for one in pipelines for node in one.nodes}.values()))
         found = [_stage(node, catalog) for node in self._pipeline.nodes]
         self._stages = {one.name: one for one in sorted(found, key=lambda one: not one.artifact)}  # sorted keeps their order
@@ -176,11 +177,11 @@ def _is_block(name: str, hint: Any) -> bool:
     return name != "seed" and _entry(name, hint).startswith(PARAMETERS)
 
 
-def _stage(node: Node, catalog: Mapping[str, Mapping[str, Any]]) -> Stage:
+def _stage(node: Node, catalog: Mapping[str, Mapping[str, Any]] | None) -> Stage:
     artifact = next(iter(node.outputs), "")
-    entry = catalog.get(artifact, {})
-    if artifact and "filepath" not in entry:
-        raise LookupError(f"conf/base/catalog.yml has no entry {artifact!r}, which the stage {node.name!r} writes")
+    entry = (catalog or {}).get(artifact, {})
+    if artifact and catalog is not None and "filepath" not in entry:
+        raise LookupError(f"{CATALOG} has no entry {artifact!r}, which the stage {node.name!r} writes")
     hints = get_type_hints(node.func)
     names = inspect.signature(node.func).parameters
     read = [name for name in names if name == RUN or (_entry(name, hints[name]).startswith(PARAMETERS) and name != RUNTIME)]
@@ -212,8 +213,6 @@ def project_stages() -> Stages:
 def _read(root: Path) -> Stages:
     from kedro.framework.project import pipelines
 
-    conf = root / "conf"
-    if not (conf / "base" / "catalog.yml").is_file():  # outside of a project, as where an export is tried: the package's own
-        conf = Path(__file__).resolve().parents[3] / "conf"
-    catalog = yaml.safe_load((conf / "base" / "catalog.yml").read_text(encoding="utf-8"))
+    file = root / CATALOG
+    catalog = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     return Stages(dict(pipelines).values(), catalog)

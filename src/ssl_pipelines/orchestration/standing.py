@@ -25,7 +25,9 @@ def check_standing(running: Collection[str], parameters: Parameters, session: Se
     missing = [stage for stage in standing if _known(stage) is None]
     if missing:
         what, names = ", ".join(stage.record for stage in missing), ",".join(stage.name for stage in missing)
-        raise InputError(f"the stages before do not run, and what they make is missing: {what}; kedro run --pipelines={names} makes it")
+        raise InputError(
+            f"the stages before do not run, and what they make is missing: {what}; kedro run --pipelines={names} makes it"
+        )
     stale = [f"{stage.artifact}: {why}" for stage in standing if (why := _why_stale(stage, parameters, session))]
     if stale:
         log.warning("taken as it stands, though not what would be made now: %s", "; ".join(stale))

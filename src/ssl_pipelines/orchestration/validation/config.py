@@ -15,36 +15,55 @@ from ssl_pipelines.artifacts import Config
 
 
 class Rule(Config):
-    """Holds or does not."""
+    """An expectation that holds or does not."""
 
     severity: Literal["critical", "warning", "ignore"] = "critical"
+    """What a failure means: `critical` stops the run before training, `warning` is reported, `ignore` leaves the expectation
+    out."""
 
 
 class ShareAtLeast(Rule):
+    """A share that is not to be smaller."""
+
     min: float = Field(ge=0, le=1)
+    """Smallest share, 0 to 1, that is accepted."""
 
 
 class ShareAtMost(Rule):
+    """A share that is not to be larger."""
+
     max: float = Field(ge=0, le=1)
+    """Largest share, 0 to 1, that is accepted."""
 
 
 class CountAtLeast(Rule):
+    """A number that is not to be smaller."""
+
     min: int = Field(ge=0)
+    """Smallest number that is accepted."""
 
 
 class CountAtMost(Rule):
+    """A number that is not to be larger."""
+
     max: int = Field(ge=0)
+    """Largest number that is accepted."""
 
 
 class RatioAtMost(Rule):
+    """A ratio that is not to be larger."""
+
     max: float = Field(ge=1)
+    """Largest ratio, 1 or more, that is accepted."""
 
 
 class Band(Rule):
     """Values in [min, max], in pixels scaled to [0, 1]."""
 
     min: float = Field(ge=0, le=1)
+    """Smallest value that is accepted, of pixels scaled to [0, 1]."""
     max: float = Field(ge=0, le=1)
+    """Largest value that is accepted, of pixels scaled to [0, 1]."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -54,32 +73,46 @@ class Band(Rule):
 
 
 class ValidateConfig(Config):
-    """The label expectations are left out where no image has a label."""
+    """What is expected of the images before anything is trained; expectations on labels are left out where no image has one."""
 
-    columns: Rule = Rule()  # the manifest's columns, their types, known splits and statuses, a reason in every unusable row
+    columns: Rule = Rule()
+    """The manifest has its columns with their types, known splits and statuses, and a reason in every unusable row."""
     unique_ids: Rule = Rule()
-    images: CountAtLeast = CountAtLeast(min=32, severity="warning")  # usable images, all splits together
-    decodable_share: ShareAtLeast = ShareAtLeast(min=0.9)  # of the files that are meant as images: below it the run stops
-    decodable_target: ShareAtLeast = ShareAtLeast(min=0.99, severity="warning")  # ... and below it there is a warning
+    """Every row of the manifest has an id of its own."""
+    images: CountAtLeast = CountAtLeast(min=32, severity="warning")
+    """Number of usable images in all splits together. Lower `min` for a first look at a handful of images."""
+    decodable_share: ShareAtLeast = ShareAtLeast(min=0.9)
+    """Share of the files meant as images that can be decoded; below it the run stops."""
+    decodable_target: ShareAtLeast = ShareAtLeast(min=0.99, severity="warning")
+    """Share of the files meant as images that can be decoded; below it, but above `decodable_share`, there is a warning."""
     unread_formats: ShareAtMost = ShareAtMost(max=0.0, severity="warning")
     """Share of images in formats that are not decoded, such as HEIC, raw photographs and DICOM. Raise it where they may be left out."""
     gray_levels: CountAtLeast = CountAtLeast(min=64, severity="warning")
     """Gray levels left in the median of the images that had more than 8 bits a channel. Lower it for masks and drawings of few values."""
-    source_side: CountAtLeast = CountAtLeast(min=8, severity="warning")  # shorter side of the smallest source image, pixels
-    label_set: Rule = Rule()  # every label is an index into the classes
+    source_side: CountAtLeast = CountAtLeast(min=8, severity="warning")
+    """Shorter side in px of the smallest source image. Raise `min` where enlarged thumbnails would mislead."""
+    label_set: Rule = Rule()
+    """Every label is an index into the classes."""
     class_spelling: CountAtMost = CountAtMost(max=0, severity="warning")
     """Number of classes whose names differ from another's in case, spaces or composed accents alone, and so may be one class; raise `max`
     where they are meant to be different."""
-    class_presence: Rule = Rule()  # every class in train and in test
-    class_balance: RatioAtMost = RatioAtMost(max=50, severity="warning")  # largest / smallest class of train
-    images_per_class: CountAtLeast = CountAtLeast(min=5, severity="warning")  # smallest class of train, and of test
-    duplicate_share: ShareAtMost = ShareAtMost(
-        max=0.01, severity="warning"
-    )  # of the usable images: equal in every pixel to an earlier one
-    leakage: CountAtMost = CountAtMost(max=0)  # image contents in more than one of train, validation, test
-    pixel_mean: Band = Band(min=0.02, max=0.98, severity="warning")  # each channel's, over the pretraining images
-    pixel_std: Band = Band(min=0.01, max=0.5)  # 0.5: half the pixels black, half white
-    constant_share: ShareAtMost = ShareAtMost(max=0.01, severity="warning")  # of the usable images: one value in every pixel
+    class_presence: Rule = Rule()
+    """Every class has images in train and in test. Turn it to a warning for long-tailed data."""
+    class_balance: RatioAtMost = RatioAtMost(max=50, severity="warning")
+    """Number of train images of the largest class over that of the smallest. Raise `max` for long-tailed data."""
+    images_per_class: CountAtLeast = CountAtLeast(min=5, severity="warning")
+    """Number of images of the smallest class of train, and of test. Lower `min` for fine-grained classes."""
+    duplicate_share: ShareAtMost = ShareAtMost(max=0.01, severity="warning")
+    """Share of the usable images that equal an earlier one in every pixel. Raise `max` where repeats are meant."""
+    leakage: CountAtMost = CountAtMost(max=0)
+    """Number of image contents that stand in more than one of train, validation and test. Keep it at 0: scores on seen images mean
+    nothing."""
+    pixel_mean: Band = Band(min=0.02, max=0.98, severity="warning")
+    """Mean of each channel over the pretraining images, in [0, 1]. Widen the band for very dark or bright images."""
+    pixel_std: Band = Band(min=0.01, max=0.5)
+    """Standard deviation of each channel over the pretraining images, in [0, 1]; 0.5 is half the pixels black and half white."""
+    constant_share: ShareAtMost = ShareAtMost(max=0.01, severity="warning")
+    """Share of the usable images with one value in every pixel. Raise `max` where empty images are meant."""
 
     @model_validator(mode="before")
     @classmethod

@@ -18,20 +18,30 @@ RESERVED = ("trained", "random_init", "raw_pixels", "gain")  # what columns and 
 
 
 class SweepConfig(LinearConfig):
-    num_values: int = Field(default=45, ge=3, le=100)  # as Ericsson et al. 2021
+    """The linear probe with the finer grid of penalties that papers on transfer take."""
+
+    num_values: int = Field(default=45, ge=3, le=100)
+    """Number of l2 penalties that are tried on each data set's validation images; 45 as in Ericsson et al. 2021. Lower it to save
+    time."""
 
 
 class TransferConfig(Config):
-    datasets: dict[str, DatasetConfig] = Field(
-        default_factory=dict
-    )  # name -> like `dataset`; where no size is given, that of `dataset`
-    models: dict[str, UserPath] = Field(default_factory=dict)  # name -> another model to stand beside: what pretrain.upstream takes
+    """Which other data sets the encoder is judged on, beside which models, by which protocol."""
+
+    datasets: dict[str, DatasetConfig] = Field(default_factory=dict)
+    """Name -> a block with the keys of `dataset`, for each data set to transfer to. Where no size is given, it is that of
+    `dataset`."""
+    models: dict[str, UserPath] = Field(default_factory=dict)
+    """Name -> another model to stand beside: a model folder, an MLflow run id or models:/name@alias."""
     eval_layer: str | None = None
-    """The layer of this project's encoder, and of its random initializations, that is judged on every data set, `final` for what
-    `encode` gives. None: the one that linear_eval scored on the pretraining data; `models` are judged at their own."""
+    """Layer of this project's encoder, and of its random initializations, that is judged on every data set, `final` for what `encode`
+    gives; null is the one that linear_eval scored on the pretraining data. `models` are judged at their own."""
     linear: SweepConfig = SweepConfig()
+    """Linear probe on each data set; the keys are those of `linear_eval`."""
     knn: KnnConfig = KnnConfig()
-    gate: ValidateConfig = ValidateConfig()  # like `validate`, of each of these data sets
+    """Vote of nearest neighbors on each data set; the keys are those of `knn_eval`."""
+    gate: ValidateConfig = ValidateConfig()
+    """What is expected of each of these data sets before it is used; the keys are those of `validate`."""
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
