@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ssl_pipelines.orchestration.mlflow.tracking import Tracker
-from ssl_pipelines.orchestration.models.named import Models
+from ssl_pipelines.orchestration.models.choice import Models
 from ssl_pipelines.orchestration.models.promote_config import PromoteConfig
 from ssl_pipelines.orchestration.parameters import Parameters
 from ssl_pipelines.orchestration.session import Session

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 from kedro.pipeline import Node, Pipeline
@@ -19,10 +19,6 @@ from ssl_pipelines.artifacts.code import frontier_of
 from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.methods.registry import class_root
 from ssl_pipelines.orchestration.paths import project_root
-
-if TYPE_CHECKING:
-    from ssl_pipelines.orchestration.mlflow.tracking import Tracker
-    from ssl_pipelines.orchestration.parameters import Parameters
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHECK = "check"  # attribute of a node's function
@@ -56,8 +52,10 @@ def stage(function: Callable[..., Any], artifact: str | None = None, *tags: str)
     return Node(function, inputs, artifact, name=function.__name__, tags=tags if artifact else {*tags, ON_REQUEST})
 
 
-def checked_by(check: Callable[[Parameters, Tracker | None], object]) -> Callable[[F], F]:
-    """Of a node's function: `check` is called before any stage runs, where this one is to. InputError from it ends the command."""
+def checked_by(check: Callable[..., object]) -> Callable[[F], F]:
+    """Of a node's function: `check(parameters, tracker)` is called before any stage runs, where this one is to.
+
+    InputError from it ends the command: what can be refused is refused before hours of training."""
 
     def mark(function: F) -> F:
         setattr(function, CHECK, check)
@@ -112,11 +110,10 @@ class Stage:
         """The definitions to follow: its code, and the methods' classes where it runs them."""
         return (*self.code, *map(class_root, methods)) if RUNS_METHODS in self.tags else self.code
 
-    def check(self, parameters: Parameters, tracker: Tracker | None) -> None:
-        """Raises InputError for what can be refused before hours of training."""
-        found = getattr(self.function, CHECK, None)
-        if found is not None:
-            found(parameters, tracker)
+    @property
+    def check(self) -> Callable[..., object]:
+        """What `checked_by` says; a function that refuses nothing where it says nothing."""
+        return getattr(self.function, CHECK, lambda parameters, tracker: None)
 
 
 @cache

@@ -18,7 +18,8 @@ from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.inference.sources import KINDS, Images, Tables, open_source
 from ssl_pipelines.methods.registry import class_root
 from ssl_pipelines.orchestration.freshness.make import why_other
-from ssl_pipelines.orchestration.models.named import Models, Upstream, in_full
+from ssl_pipelines.orchestration.models.choice import Models
+from ssl_pipelines.orchestration.models.named import Upstream, in_full
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root, shown
 from ssl_pipelines.orchestration.stages import CUT
 from ssl_pipelines.training.runtime import RuntimeConfig, num_workers, set_up

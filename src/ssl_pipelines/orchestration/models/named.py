@@ -99,32 +99,6 @@ def provenance_of(model: Path) -> Mapping[str, Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The finished models that parameters may name. `name`: of the registered model whose aliases @<alias> are."""
-
-    tracker: Tracker | None
-    name: str
-
-    def chosen(self, block: str, given: str | None) -> Upstream:
-        """The model that `<block>.model=<given>` names, else the one that this project has finished. Raises InputError, one line."""
-        stage = project_stages()["pretrain"]
-        if given is None:
-            if not (project_root() / stage.record).is_file():
-                raise InputError(
-                    f"{block}.model is not given and {stage.folder} holds no finished model: "
-                    f"run `kedro run --pipeline=pretrain` first, or give one ({ALLOWED}, @<alias>)"
-                )
-            return find_model(f"{block}.model", str(project_root() / stage.folder), self.tracker)
-        return find_model(f"{block}.model={given!r}", place_of(given, self.name), self.tracker)
-
-    def eval_layer(self, block: str, wanted: str | None, model: Upstream) -> str:
-        """`model_eval_layer` by what this MLflow store knows."""
-        from ssl_pipelines.orchestration.models.scores import model_eval_layer
-
-        return model_eval_layer(block, wanted, model, self.tracker)
-
-
 def _our_own(folder: Path, run_id: str | None) -> str | None:
     """For a folder that the stages write themselves, so that a student would take its teacher's place: what to give instead."""
     stages = project_stages()

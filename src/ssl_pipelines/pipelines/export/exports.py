@@ -15,7 +15,8 @@ from ssl_pipelines.evaluation.export.formats import ENCODER, METHOD, ONNX, TIMM,
 from ssl_pipelines.evaluation.export.images import COUNT
 from ssl_pipelines.methods.registry import TABLE
 from ssl_pipelines.orchestration.mlflow.tracking import Tracker
-from ssl_pipelines.orchestration.models.named import Models, Upstream, provenance_of
+from ssl_pipelines.orchestration.models.choice import Models
+from ssl_pipelines.orchestration.models.named import Upstream, provenance_of
 from ssl_pipelines.orchestration.models.scores import scored_eval_layer, scores_of
 from ssl_pipelines.orchestration.paths import home_root, lock_of, project_root
 from ssl_pipelines.orchestration.stages import project_stages

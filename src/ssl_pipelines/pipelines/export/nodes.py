@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_pipelines.evaluation.export.config import ExportConfig
-from ssl_pipelines.orchestration.models.named import Models
+from ssl_pipelines.orchestration.models.choice import Models
 
 
 def export(export: ExportConfig, models: Models) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl_pipelines.data.config import DatasetConfig
 from ssl_pipelines.inference.config import SearchConfig
-from ssl_pipelines.orchestration.models.named import Models
+from ssl_pipelines.orchestration.models.choice import Models
 from ssl_pipelines.training.runtime import RuntimeConfig
 
 
