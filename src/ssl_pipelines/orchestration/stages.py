@@ -15,7 +15,7 @@ import yaml
 from kedro.pipeline import Node, Pipeline
 
 from ssl_pipelines.artifacts import Artifact, Config
-from ssl_pipelines.artifacts.code import frontier_of
+from ssl_pipelines.artifacts.code import ROOT, frontier_of
 from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.methods.registry import class_root
 from ssl_pipelines.orchestration.paths import project_root
@@ -23,7 +23,7 @@ from ssl_pipelines.orchestration.paths import project_root
 F = TypeVar("F", bound=Callable[..., Any])
 CHECK = "check"  # attribute of a node's function
 ON_REQUEST = "on_request"  # tag of what runs where it is named: no part of `__default__`, nor of `dvc repro`
-CATALOG = "conf/base/catalog.yml"  # below a project's root; outside of a project the stages are known, and lie nowhere
+CATALOG = "conf/base/catalog.yml"  # below the root; elsewhere this checkout's holds
 RUNS_METHODS = "runs_methods"  # tag of a stage whose code is also that of the method at hand
 PARAMETERS = "params:"
 RUN = "run"  # the entry that holds all that pretraining computes
@@ -210,6 +210,6 @@ def project_stages() -> Stages:
 def _read(root: Path) -> Stages:
     from kedro.framework.project import pipelines
 
-    file = root / CATALOG
+    file = next((file for file in (root / CATALOG, ROOT.parents[1] / CATALOG) if file.is_file()), root / CATALOG)
     catalog = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     return Stages(dict(pipelines).values(), catalog)
