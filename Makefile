@@ -92,7 +92,7 @@ docs: setup  ## the documentation, into site/ (no network)
 docs-serve: setup  ## the documentation on 127.0.0.1:8000, made anew as it is written
 	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
-dvc-yaml: setup  ## write dvc.yaml anew from the rooms
+dvc-yaml: setup  ## write dvc.yaml anew from the pipelines
 	@$(BIN)/python -m ssl_pipelines.orchestration.freshness.dvc
 
 lock: setup  ## resolve requirements.lock anew from pyproject.toml

@@ -16,12 +16,17 @@ from ssl_pipelines.networks.own import OWN
 from ssl_pipelines.orchestration.freshness.make import Digests, differs
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.stages import CUT, project_stages
+from ssl_pipelines.orchestration.stages import CUT
 from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
 ROW = "leaderboard row"  # instead of roots: a row keeps the digest of its code alone
-STAGES = ("pretrain", "extract_features", "linear_eval", "knn_eval")  # what a row runs
+RUNS = (  # what a row runs: the core's functions, without the pipelines around them
+    f"{PACKAGE}.training.pretrain:pretrain",
+    f"{PACKAGE}.evaluation.features:extract_features",
+    f"{PACKAGE}.evaluation.linear:linear_eval",
+    f"{PACKAGE}.evaluation.knn:knn_eval",
+)
 BUILD = f"{PACKAGE}.networks.build:build_encoder"
 # kind -> the classes that `build_encoder` makes of it: a row's encoder is known, so that the other kinds' are not followed from there.
 ENCODERS = {
@@ -87,11 +92,9 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
 
 def row_code(method: str, encoder: str) -> Code:
     """What a row runs: the method's class and those of the methods that it stands on, training, features and both probes."""
-    stages = project_stages()
-    roots = sorted({root for name in STAGES for root in stages[name].code})
     stood_on = tuple(donors(method).values())
     encoders = (encoder, *(method_class(donor).recipe.backbone.name for donor in stood_on))
-    return code_of(*map(class_root, (method, *stood_on)), *roots, cut=_cut({kind_of(name) for name in encoders}))
+    return code_of(*map(class_root, (method, *stood_on)), *RUNS, cut=_cut({kind_of(name) for name in encoders}))
 
 
 def code_digest(method: str, encoder: str) -> str:
