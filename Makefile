@@ -18,7 +18,7 @@ MODEL ?= models:/encoder@champion
 BUDGET ?= cpu
 WORKERS ?= auto
 # Prints the URI of the MLflow store, escaped, whatever the project's folder is called.
-STORE = MLFLOW_LOGGING_LEVEL=ERROR MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m ssl_pipelines.orchestration.tracking_store
+STORE = MLFLOW_LOGGING_LEVEL=ERROR MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m ssl_pipelines.orchestration.mlflow.tracking_store
 # A virtual environment holds its own path: in a project that was moved or copied it is built anew.
 ifeq ($(BIN),$(VENV)/bin)
 MOVED := $(shell test ! -s $(BIN)/.ready || test "$$(cat $(BIN)/.ready)" = "$$(cd $(BIN) && pwd -P)" || echo --clear)
@@ -92,8 +92,8 @@ docs: setup  ## the documentation, into site/ (no network)
 docs-serve: setup  ## the documentation on 127.0.0.1:8000, made anew as it is written
 	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
-dvc-yaml: setup  ## write dvc.yaml anew from the rooms
-	@$(BIN)/python -m ssl_pipelines.orchestration.dvc
+dvc-yaml: setup  ## write dvc.yaml anew from the pipelines
+	@$(BIN)/python -m ssl_pipelines.orchestration.freshness.dvc
 
 lock: setup  ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra pipelines --group dev pyproject.toml -o requirements.lock

@@ -16,8 +16,8 @@ from benchmarks.measure import PAIRS, Bar, Row, row
 from benchmarks.stores import photo_store, simclr_loop
 from ssl_pipelines.data import Store
 from ssl_pipelines.losses.nt_xent import nt_xent
-from ssl_pipelines.orchestration.tail import Tail
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tail import Tail
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 from ssl_pipelines.training.events import Events
 from ssl_pipelines.training.loop import Loop, Pace, StepResult
 from ssl_pipelines.training.pretrain import _train

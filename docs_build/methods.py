@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
+from docs_build.blocks import options_table
 from docs_build.markup import cell, plain, table
-from docs_build.options import options, written
+from ssl_pipelines.artifacts.options import inner_blocks, name_of, written
 from ssl_pipelines.methods.base import Method
+from ssl_pipelines.methods.config import MethodConfig
 from ssl_pipelines.methods.registry import TABLE, method_class, module_of
-from ssl_pipelines.views.plan import ViewGroup, ViewRecipe
+from ssl_pipelines.views.plan import Backgrounds, ViewGroup, ViewPlan, ViewRecipe
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUATIONS = Path(__file__).with_name("equations.yml")
@@ -135,12 +139,18 @@ def _told(row: dict[str, Any]) -> str:
 def defaults(name: str) -> str:
     """The method's own block, its views, and what it asks of the run."""
     cls = method_class(name)
-    own = [
-        (f"`{option.key}`", f"`{option.default}`", cell(plain(option.allowed)), cell(plain(option.meaning)))
-        for option in options(cls.Config, without=("name", "views"))
-    ]
-    block = f"`methods.{name}`\n\n" + table(("key", "default", "allowed", "meaning"), own) if own else ""
-    return "\n\n".join(part for part in (block, _views(cls), _recipe(cls)) if part)
+    tables = {f"methods.{name}": options_table(cls.Config, without=("views",))}
+    tables |= {key: options_table(block) for key, block in _own_blocks(cls.Config, f"methods.{name}")}
+    parts = [f"`{key}`\n\n{found}" for key, found in tables.items() if found]
+    return "\n\n".join([*parts, _views(cls), _recipe(cls)])
+
+
+def _own_blocks(config: type[MethodConfig], key: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The blocks within a method's own that no other page lists: those of views are on the page of parameters."""
+    for inner_key, block in inner_blocks(config, key):
+        if not issubclass(block, ViewPlan | ViewGroup | ViewRecipe | Backgrounds):
+            name = name_of(block)
+            yield (f"{inner_key}={{name: {name}, ...}}" if name else inner_key), block
 
 
 def _views(cls: type[Method]) -> str:

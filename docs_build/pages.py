@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mkdocs_gen_files
 
-from docs_build import reference, rooms
+from docs_build import reference, stages
 from docs_build.blocks import blocks
 from docs_build.families import INTRODUCTIONS
 from docs_build.maps import map_sizes
@@ -52,10 +52,10 @@ def family_page(family: str) -> str:
 
 
 PLACES: dict[str, Callable[[], str]] = {
-    "rooms_picture": rooms.picture,
-    "all_rooms_picture": lambda: rooms.picture(on_request=True),
-    "rooms_table": rooms.rooms_table,
-    "tools_table": rooms.tools_table,
+    "stages_picture": stages.picture,
+    "all_stages_picture": lambda: stages.picture(on_request=True),
+    "stages_table": stages.stages_table,
+    "tools_table": stages.tools_table,
     "methods_overview": overview,
     "layers": lambda: f"`{' > '.join(reference.LEVELS)}`",
     "map_sizes": map_sizes,

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from kedro.framework.project import configure_project
 
 from projects import write_digits, write_photos
 from ssl_pipelines.artifacts.cores import usable_cores
 
+configure_project("ssl_pipelines")  # once, and here: it sets up logging, which would end what a test listens to
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from projects import ROOT
-from ssl_pipelines.orchestration.tracking_store import database_of
+from ssl_pipelines.orchestration.mlflow.tracking_store import database_of
 
 SHOW = f"""#!{sys.executable}
 import json, os, sys

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.registry import registry as kedro_registry
 
 from ssl_pipelines.command_errors import errors_in_one_line
 
 if TYPE_CHECKING:
-    from ssl_pipelines.orchestration.tracking import Tracker
+    from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 
 
 @click.group(name="ssl_pipelines")
@@ -23,39 +24,37 @@ def cli() -> None:
 
 
 def _run(**options: Any) -> Any:
-    from ssl_pipelines.artifacts import InputError
-    from ssl_pipelines.orchestration.session import current
+    from ssl_pipelines.settings import HOOKS
 
     # Kedro calls the option --pipelines and warns of --pipeline; both mean the same here.
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
-    with errors_in_one_line():
+    with errors_in_one_line(HOOKS[0].finish):
         _check_names(options)
-        result = kedro_run.callback(**options)  # type: ignore[misc]
-        unmet = current().unmet()
-        if unmet:
-            raise InputError(unmet)
-        _closing_words()
-    return result
+        return kedro_run.callback(**options)  # type: ignore[misc]
 
 
 def _check_names(options: dict[str, Any]) -> None:
+    from ssl_pipelines.artifacts import InputError
     from ssl_pipelines.artifacts.errors import unknown
     from ssl_pipelines.orchestration.paths import project_root
-    from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS
+    from ssl_pipelines.orchestration.stages import project_stages
 
+    if options.get("load_versions"):
+        raise InputError(
+            "--load-versions means nothing here: an artifact is known by what it was made from, and DVC keeps its versions"
+        )
+    stages = project_stages()
     for name in options.get("pipelines") or []:
-        if name not in (allowed := [*ROOMS, *TOOLS, "__default__"]):
+        if name not in (allowed := [*stages, "__default__"]):
             raise unknown("pipeline", name, allowed)
+    for option in ("from_nodes", "to_nodes", "node_names"):
+        for name in options.get(option) or []:
+            if name not in stages:
+                raise unknown(f"--{'nodes' if option == 'node_names' else option.replace('_', '-')}", name, stages)
     environment, root = options.get("env") or os.environ.get("KEDRO_ENV"), project_root()
     if environment and not options.get("conf_source") and not (root / "conf" / environment).is_dir():
         raise unknown("env", environment, [path.name for path in (root / "conf").iterdir() if path.is_dir()])
-
-
-def _closing_words() -> None:
-    from ssl_pipelines.orchestration.summary import print_summary
-
-    print_summary()
 
 
 def _params_option(option: click.Parameter) -> click.Parameter:
@@ -72,6 +71,33 @@ run = copy.copy(kedro_run)
 run.callback = _run
 run.params = [_params_option(option) for option in kedro_run.params]
 cli.add_command(run)
+
+
+@click.group()
+def registry() -> None:
+    """The registered pipelines and what their stages read and write."""
+
+
+registry.add_command(kedro_registry.commands["list"])
+
+
+@registry.command()
+@click.argument("name", default="__default__")
+def describe(name: str) -> None:
+    """List the stages of a pipeline in the order in which they run: what each reads, writes and does."""
+    import yaml
+    from kedro.framework.project import pipelines
+
+    with errors_in_one_line():
+        _check_names({"pipelines": [name]})
+        nodes = [
+            {"name": node.name, "reads": list(node.inputs), "writes": list(node.outputs), "function": node.func.__module__}
+            for node in pipelines[name].nodes
+        ]
+    click.echo(yaml.safe_dump({"Nodes": nodes}, sort_keys=False, width=160).rstrip())
+
+
+cli.add_command(registry)
 
 
 def _listing(rows: list[dict[str, str]], as_json: bool, columns: tuple[str, ...]) -> None:
@@ -117,11 +143,25 @@ def datasets(as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("key", required=False)
+@click.option("--json", "as_json", is_flag=True, help="A list of objects with key, default, allowed, meaning.")
+def parameters(key: str | None, as_json: bool) -> None:
+    """List the parameters' blocks, or the options below KEY (finetune.optimizer, methods.simclr): default, range and what each does."""
+    from dataclasses import asdict
+
+    from ssl_pipelines.orchestration.option_listing import listed
+
+    with errors_in_one_line():
+        rows = [asdict(option) for option in listed(key)]
+    _listing(rows, as_json, ("key", "default", "allowed", "meaning"))
+
+
+@cli.command()
 @click.option("--name", help="Of the registered model; else all that promotions have made.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects.")
 def models(name: str | None, as_json: bool) -> None:
     """List the registered versions: who is champion, by which score, and what became of the others."""
-    from ssl_pipelines.orchestration.registry import registered_names, rows_of, the_name
+    from ssl_pipelines.orchestration.mlflow.registry import registered_names, rows_of, the_name
 
     with errors_in_one_line():
         tracker = _tracker()
@@ -134,7 +174,7 @@ def models(name: str | None, as_json: bool) -> None:
 @click.option("--name", help="Of the registered model; may be left out where there is one.")
 def rollback(name: str | None) -> None:
     """Withdraw the champion: the one before it is @champion again. A second rollback goes one step further back."""
-    from ssl_pipelines.orchestration.registry import Registry, the_name
+    from ssl_pipelines.orchestration.mlflow.registry import Registry, the_name
 
     with errors_in_one_line():
         tracker = _tracker()
@@ -153,8 +193,8 @@ class _UserPath(click.Path):
 
 
 def _tracker() -> Tracker:
+    from ssl_pipelines.orchestration.mlflow.tracking import Tracker
     from ssl_pipelines.orchestration.provenance import git_commit
-    from ssl_pipelines.orchestration.tracking import Tracker
 
     return Tracker(" ".join(sys.argv), git_commit())
 
@@ -230,12 +270,12 @@ def trace(metric: str, run_id: str | None, as_json: bool) -> None:
 
     Each link says whether it still holds: stale, when something else stands there by now; missing, when nothing does. Exit code 0
     either way: what is asked is where the number comes from."""
+    from ssl_pipelines.orchestration.lineage.trace import trace as walk
+    from ssl_pipelines.orchestration.lineage.tree import as_json as in_json
+    from ssl_pipelines.orchestration.lineage.tree import print_trace
+    from ssl_pipelines.orchestration.mlflow.tracking import Tracker
     from ssl_pipelines.orchestration.paths import project_root
     from ssl_pipelines.orchestration.provenance import git_commit
-    from ssl_pipelines.orchestration.trace import trace as walk
-    from ssl_pipelines.orchestration.trace_tree import as_json as in_json
-    from ssl_pipelines.orchestration.trace_tree import print_trace
-    from ssl_pipelines.orchestration.tracking import Tracker
 
     with errors_in_one_line():
         found = walk(metric, project_root(), Tracker("kedro trace", git_commit()), run_id)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import click
@@ -15,18 +15,20 @@ LOG_FILE = "logs/ssl_pipelines.log"
 
 
 @contextlib.contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end alike; what fails is one line and an exit code, and its traceback stands in the log file."""
+def errors_in_one_line(finish: Callable[[str], None] = lambda status: None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end alike; what fails is one line and an exit code, and its traceback stands in the log file.
+
+    `finish(status)` closes what the command has opened."""
     former = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        _finish("KILLED")
+        finish("KILLED")
         raise _Quiet("interrupted; the same command goes on from the last checkpoint", 130) from None
     except click.ClickException:
         raise
     except Exception as error:
-        _finish("FAILED")
+        finish("FAILED")
         _to_log_file(error)
         if os.environ.get("SSL_PIPELINES_DEBUG"):
             raise
@@ -47,18 +49,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _finish(status: str) -> None:
-    from ssl_pipelines.orchestration.session import current
-
-    tracker = current().tracker
-    if tracker is not None:
-        tracker.finish(status)
-
-
 def _one_line(error: BaseException) -> str:
     """What the user can mend is said as it is; a fault of ours says where the traceback is."""
     from ssl_pipelines.artifacts import InputError
-    from ssl_pipelines.orchestration.tracking_store import fault
+    from ssl_pipelines.orchestration.mlflow.tracking_store import fault
 
     causes = [error]
     while causes[-1].__cause__ is not None:

@@ -1,20 +1,19 @@
-"""The registered pipelines. Each contains the rooms before it: what is missing or stale upstream is made first."""
+"""The registered pipelines: a folder below `pipelines` is one. Each contains the stages before it: what is missing or stale is made first."""
 
 from __future__ import annotations
 
+import pkgutil
 from importlib import import_module
 
 from kedro.pipeline import Pipeline
 
-from ssl_pipelines.orchestration.rooms import ROOMS, TOOLS, before_tool, upstream
+from ssl_pipelines import pipelines
+from ssl_pipelines.orchestration.stages import ON_REQUEST
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    made = {name: import_module(f"ssl_pipelines.pipelines.{name}.pipeline").create_pipeline() for name in [*ROOMS, *TOOLS]}
-    rooms = {name: _joined(made, upstream(name)) for name in ROOMS}
-    tools = {name: _joined(made, [*before_tool(name), name]) for name in TOOLS}
-    return rooms | tools | {"__default__": _joined(made, [name for name, room in ROOMS.items() if not room.on_request])}
-
-
-def _joined(made: dict[str, Pipeline], names: list[str]) -> Pipeline:
-    return sum((made[name] for name in names), Pipeline([]))
+    names = sorted(folder.name for folder in pkgutil.iter_modules(pipelines.__path__) if folder.ispkg)
+    own = {name: import_module(f"{pipelines.__name__}.{name}.pipeline").create_pipeline() for name in names}
+    whole = Pipeline([node for one in own.values() for node in one.nodes])
+    made = {name: whole.to_nodes(*(node.name for node in one.nodes)) for name, one in own.items()}
+    return made | {"__default__": Pipeline([node for node in whole.nodes if ON_REQUEST not in node.tags])}

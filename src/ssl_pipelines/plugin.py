@@ -13,7 +13,7 @@ from kedro.framework.cli.hooks import cli_hook_impl
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 
-ANYWHERE = ("datasets", "methods")
+ANYWHERE = ("datasets", "methods", "parameters")
 PROJECT = ("leaderboard", "models", "rollback", "run", "trace")
 
 

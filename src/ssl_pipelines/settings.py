@@ -17,12 +17,13 @@ for _key, _value in {
 logging.captureWarnings(True)
 
 from ssl_pipelines.hooks import ProjectHooks  # noqa: E402
-from ssl_pipelines.screen import log_as_the_project_says  # noqa: E402
+from ssl_pipelines.screen import leave_out_hooks, log_as_the_project_says  # noqa: E402
 
 log_as_the_project_says()
 
 HOOKS = (ProjectHooks(),)
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_telemetry", "kedro-telemetry")
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_telemetry", "kedro-telemetry", "kedro-viz")
+leave_out_hooks("kedro-dataset-stats", "pipeline-run-hook")  # Kedro-Viz's: they write .viz after each run
 # Environments change single keys: a destructive merge would drop the rest of a block.
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

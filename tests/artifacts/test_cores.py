@@ -127,7 +127,7 @@ ENTRIES = {
     "the command line": ["-m", "kedro", "methods", "--json"],
     "a rank": ["-m", "ssl_pipelines.training", "no-such-spec.json"],
     "a row of the leaderboard": ["-m", "ssl_pipelines.orchestration.leaderboard", "no-such-job.json"],
-    "a served model": ["-c", "import ssl_pipelines.orchestration.served_encoder"],
+    "a served model": ["-c", "import ssl_pipelines.orchestration.mlflow.served_encoder"],
     "the benchmarks": ["-c", "import benchmarks, torch"],
 }
 

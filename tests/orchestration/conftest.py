@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_pipelines.orchestration.session import Session, begin
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty project with an MLflow store of its own, and a session that listens."""
+    """An empty project with an MLflow store of its own."""
     import mlflow
 
     for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    begin(Session(tracker=Tracker("kedro run", "abc123")))
     yield tmp_path
     mlflow.set_tracking_uri(None)
-    begin(Session())
+
+
+@pytest.fixture
+def tracker(home):
+    """Of a command that runs in `home`."""
+    return Tracker("kedro run", "abc123")

@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service import utils
 
-from ssl_pipelines.orchestration.artifact_places import COLUMNS, TAG
-from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.orchestration.tracking_store import default_store, uri_of
-from ssl_pipelines.orchestration.tracking_store import main as print_uri
+from ssl_pipelines.orchestration.mlflow.artifact_places import COLUMNS, TAG
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tracking_store import default_store, uri_of
+from ssl_pipelines.orchestration.mlflow.tracking_store import main as print_uri
 
 
 class Echo(mlflow.pyfunc.PythonModel):

@@ -13,9 +13,9 @@ import pytest
 from great_expectations.core import ExpectationSuite
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.orchestration.expectations import KINDS, Check, Outcome, run
-from ssl_pipelines.orchestration.validation import check_features, failed_lines, judge, validate
-from ssl_pipelines.orchestration.validation_config import Rule, ShareAtLeast, ValidateConfig
+from ssl_pipelines.orchestration.validation.config import Rule, ShareAtLeast, ValidateConfig
+from ssl_pipelines.orchestration.validation.expectations import KINDS, Check, Outcome, run
+from ssl_pipelines.orchestration.validation.validate import check_features, failed_lines, judge, validate
 
 CLASSES = ["cat", "dog", "<script>alert(1)</script>"]
 COUNT = 120
@@ -380,7 +380,7 @@ def test_features_without_ids_or_none_at_all_are_one_line(tmp_path: Path) -> Non
 
 def test_files_that_were_never_images_are_no_failure_to_decode(tmp_path):
     """Half of the files are notes and hidden files: explained in the manifest, and no reason to close the gate."""
-    from ssl_pipelines.orchestration.manifest_checks import manifest_checks
+    from ssl_pipelines.orchestration.validation.manifest_checks import manifest_checks
 
     rows = [
         {"id": i, "path": f"{i}.png", "split": "train", "label": None, "sha256": f"{i:064x}", "width": 9, "height": 9, "mode": "L"}

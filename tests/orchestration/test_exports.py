@@ -14,13 +14,13 @@ import torch
 from ssl_pipelines.artifacts import InputError, read_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.export import formats
-from ssl_pipelines.orchestration.exports import make_export
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.promotion import promote
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views.plain import plain_view
+from tests.stage_calls import call
 
-from .test_promotion import model_of
+from .test_promotion import model_of, promote
+from .test_promotion import parameters as promoting
 
 
 def parameters(**blocks) -> Parameters:
@@ -40,8 +40,8 @@ def without_onnx(monkeypatch):
 def test_the_card_of_the_champion_can_be_followed(home, digits, caplog):
     caplog.set_level("INFO", "ssl_pipelines")
     candidate = model_of(home / "model", digits, 1, 300, backbone={"name": "resnet18", "width": 1.0})
-    promote(candidate, parameters())
-    make_export(parameters(export={"model": "@champion", "folder": "out"}))
+    promote(candidate, promoting())
+    call("export", parameters(export={"model": "@champion", "folder": "out"}))
     out = home / "out"
     assert sorted(path.name for path in out.iterdir()) == [
         "README.md", "config.json", "encoder.onnx", "encoder.safetensors", "export.json", "timm.safetensors",
@@ -79,7 +79,7 @@ def test_the_card_of_the_champion_can_be_followed(home, digits, caplog):
 
 def test_a_folder_a_layer_and_why_there_is_no_file(home, digits, caplog, without_onnx):
     model_of(home / "model", digits, 1, 300)
-    make_export(parameters(export={"model": "model", "folder": "out", "eval_layer": "final"}))
+    call("export", parameters(export={"model": "model", "folder": "out", "eval_layer": "final"}))
     assert "export: no encoder.onnx: torch or onnxruntime cannot express this network (ValueError: not today)" in caplog.text
     assert "export: no timm.safetensors: timm has no twin of resnet_small" in caplog.text
     card = (home / "out/README.md").read_text()
@@ -97,14 +97,14 @@ def test_what_is_not_there_or_would_be_lost_is_refused(home, digits, without_onn
         ({"model": "model", "eval_layer": "layer9"}, "export.eval_layer='layer9' is unknown"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):
-            make_export(parameters(export=block))
+            call("export", parameters(export=block))
     assert (home / "model/config.json").is_file()
     assert not list((home / "data").glob("09_export*")), "whole or not at all"
     # An export takes the place of an export.
     for _ in range(2):
-        make_export(parameters(export={"model": "model", "folder": "out"}))
+        call("export", parameters(export={"model": "model", "folder": "out"}))
     (home / "out/my_notes.md").write_text("mine")
     with pytest.raises(InputError, match=r"holds something that is no export \(my_notes.md\)"):
-        make_export(parameters(export={"model": "model", "folder": "out"}))
+        call("export", parameters(export={"model": "model", "folder": "out"}))
     assert (home / "out/my_notes.md").read_text() == "mine"
     shutil.rmtree(home / "out")

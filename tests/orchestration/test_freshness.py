@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_pipelines.artifacts import InputError, Record
+from ssl_pipelines.artifacts import Artifact, InputError, Record
 from ssl_pipelines.artifacts.files import write_json
-from ssl_pipelines.orchestration.freshness import make
+from ssl_pipelines.orchestration.freshness.make import Build
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.pipelines.ingest.nodes import ingest_images
+from ssl_pipelines.orchestration.stages import project_stages
 from tests.data.image_samples import noise
+from tests.stage_calls import call, stage_run
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -24,51 +24,51 @@ def asked(**changes) -> Parameters:
     return Parameters.of({"method": "simclr", "pretrain": {"images_seen": 64}, "dataset": {"size": 12}} | changes)
 
 
-def write(folder: Path, room: str, text: str) -> None:
-    for name in ROOMS[room].outputs:
+def make(stage: str, parameters: Parameters, build: Build) -> Artifact:
+    return stage_run(stage, parameters, store=Artifact(Path("store"), "a")).make(build)
+
+
+def write(folder: Path, stage: str, text: str) -> None:
+    for name in project_stages()[stage].outputs:
         write_json(folder / name, text)
 
 
 def test_a_second_run_leaves_the_first_ones_work_alone(home):
-    room, inputs = ROOMS["few_labels"], {"store": "a"}
-
     def slow(folder: Path, record: Record) -> None:
         write_json(folder / "few_labels.draws.json", [1])
         with pytest.raises(InputError, match="few_labels is being made by another run"):
-            make(room, asked(few_labels={"draws": 3}), inputs, lambda *_: pytest.fail("two writers"))
+            make("few_labels", asked(few_labels={"draws": 3}), lambda *_: pytest.fail("two writers"))
         write_json(folder / "few_labels.json", [2])
 
-    made = make(room, asked(), inputs, slow)
+    made = make("few_labels", asked(), slow)
     assert {path.name for path in made.path.iterdir()} == {"few_labels.draws.json", "few_labels.json", "few_labels.record.json"}
 
 
 def test_a_kill_before_the_last_rename_is_mended_without_work():
-    room, inputs = ROOMS["few_labels"], {"store": "a"}
-    made = make(room, asked(), inputs, lambda folder, record: write_json(folder / "few_labels.json", [2]))
+    made = make("few_labels", asked(), lambda folder, record: write_json(folder / "few_labels.json", [2]))
     made.path.rename(made.path.with_name("few_labels.former"))
-    again = make(room, asked(), inputs, lambda *_: pytest.fail("it is there"))
+    again = make("few_labels", asked(), lambda *_: pytest.fail("it is there"))
     assert json.loads((again.path / "few_labels.json").read_text()) == [2]
 
 
 def test_an_error_after_the_scores_leaves_the_former_ones_with_their_record():
-    room, inputs, three, four = ROOMS["linear_eval"], {"store": "a"}, {"num_values": 3}, {"num_values": 4}
+    three, four = {"num_values": 3}, {"num_values": 4}
 
     def broken(folder: Path, record: Record) -> None:
         write(folder, "linear_eval", "four")
         raise ConnectionError("MLflow is not reachable")
 
-    made = make(room, asked(linear_eval=three), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    made = make("linear_eval", asked(linear_eval=three), lambda folder, record: write(folder, "linear_eval", "three"))
     with pytest.raises(ConnectionError):
-        make(room, asked(linear_eval=four), inputs, broken)
-    make(room, asked(linear_eval=three), inputs, lambda *_: pytest.fail("it is there"))
+        make("linear_eval", asked(linear_eval=four), broken)
+    make("linear_eval", asked(linear_eval=three), lambda *_: pytest.fail("it is there"))
     assert json.loads((made.path / "linear_eval.json").read_text()) == "three"
-    make(room, asked(linear_eval=four), inputs, lambda folder, record: write(folder, "linear_eval", "four"))
+    make("linear_eval", asked(linear_eval=four), lambda folder, record: write(folder, "linear_eval", "four"))
     assert json.loads((made.path / "linear_eval.json").read_text()) == "four"
 
 
 def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(monkeypatch):
-    room, inputs = ROOMS["linear_eval"], {"store": "a"}
-    made = make(room, asked(), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    made = make("linear_eval", asked(), lambda folder, record: write(folder, "linear_eval", "three"))
     with monkeypatch.context() as patched:
         real = Path.rename
 
@@ -79,9 +79,9 @@ def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(mon
 
         patched.setattr(Path, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
-            make(room, asked(seed=1), inputs, lambda folder, record: write(folder, "linear_eval", "four"))
+            make("linear_eval", asked(seed=1), lambda folder, record: write(folder, "linear_eval", "four"))
     assert not (made.path / "linear_eval.record.json").exists()
-    make(room, asked(), inputs, lambda folder, record: write(folder, "linear_eval", "three"))
+    make("linear_eval", asked(), lambda folder, record: write(folder, "linear_eval", "three"))
     assert sorted(path.name for path in made.path.iterdir()) == [
         "linear_eval.json", "linear_eval.predictions.parquet", "linear_eval.record.json"
     ]  # fmt: skip
@@ -89,21 +89,20 @@ def test_a_kill_while_files_are_moved_leaves_no_record_that_vouches_for_them(mon
 
 def test_a_record_of_an_earlier_version_is_said_to_be_one(caplog):
     """It has code of another form, which names nothing that could have changed."""
-    room, inputs = ROOMS["linear_eval"], {"store": "a"}
 
     def write_it(folder: Path, record: Record) -> None:
         write(folder, "linear_eval", "three")
 
-    record = make(room, asked(), inputs, write_it).path / "linear_eval.record.json"
+    record = make("linear_eval", asked(), write_it).path / "linear_eval.record.json"
     body = json.loads(record.read_text())
     record.write_text(json.dumps(body | {"code": {"linear_eval.py": "0" * 16}}))
-    make(room, asked(), inputs, lambda *_: pytest.fail("it is there"))
+    make("linear_eval", asked(), lambda *_: pytest.fail("it is there"))
     what = "its code was recorded by an earlier version"
     assert caplog.messages[-1] == (
         f"linear_eval: up to date, but {what} and cannot be compared (runtime.on_code_change=rerun makes it anew)"
     )
     with caplog.at_level(logging.INFO, "ssl_pipelines"):
-        make(room, asked(runtime={"on_code_change": "rerun"}), inputs, write_it)
+        make("linear_eval", asked(runtime={"on_code_change": "rerun"}), write_it)
     assert caplog.messages[-1] == f"linear_eval: {what}"
 
 
@@ -115,7 +114,8 @@ def test_another_fit_reads_the_images_again_and_says_why(home, caplog):
         caplog.clear()
         dataset = {"reader": "npz", "root": str(home / "squares.npz"), "size": 8}
         with caplog.at_level(logging.INFO, "ssl_pipelines"):
-            return ingest_images({"dataset": dataset | changes, "pretrain": {"epochs": 1}, "runtime": {"workers": 1}}).fingerprint
+            given = {"dataset": dataset | changes, "pretrain": {"epochs": 1}, "runtime": {"workers": 1}}
+            return call("ingest", Parameters.of(given)).fingerprint
 
     first = ingested()
     assert ingested() == first

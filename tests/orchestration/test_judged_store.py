@@ -8,9 +8,9 @@ import pytest
 from projects import write_digits
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.data import DatasetConfig
-from ssl_pipelines.orchestration import judged_store
-from ssl_pipelines.orchestration.judged_store import open_judged
-from ssl_pipelines.orchestration.validation_config import ValidateConfig
+from ssl_pipelines.orchestration.validation import judged_store
+from ssl_pipelines.orchestration.validation.config import ValidateConfig
+from ssl_pipelines.orchestration.validation.judged_store import open_judged
 
 
 @pytest.fixture

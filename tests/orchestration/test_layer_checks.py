@@ -9,7 +9,7 @@ from ssl_pipelines.methods.registry import TABLE, method_class
 from ssl_pipelines.orchestration import layer_checks
 from ssl_pipelines.orchestration.layer_checks import check_layers
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.rooms import ROOMS
+from ssl_pipelines.orchestration.stages import project_stages
 
 JUDGED = ("diagnose", "few_labels", "transfer_eval", "select")
 
@@ -39,9 +39,9 @@ def test_the_layers_are_those_of_the_encoder_that_was_chosen():
 
 @pytest.mark.parametrize("method", sorted(TABLE))
 def test_final_is_a_layer_of_every_method_and_typo_of_none(method):
-    check_layers(asked(method, diagnose={"eval_layer": "final"}, few_labels={"eval_layer": "best"}), ROOMS)
+    check_layers(asked(method, diagnose={"eval_layer": "final"}, few_labels={"eval_layer": "best"}), project_stages())
     with pytest.raises(InputError, match=r"^select.eval_layer='typo' is unknown"):
-        check_layers(asked(method, select={"eval_layer": "typo"}), ROOMS)
+        check_layers(asked(method, select={"eval_layer": "typo"}), project_stages())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_parts_of_the_network_that_a_fine_tuning_names(stage, block, message):
 
 def test_nothing_is_built_where_no_key_is_given_or_no_stage_reads_it(monkeypatch):
     monkeypatch.setattr(layer_checks, "_untrained", lambda *_: pytest.fail("a network was built"))
-    check_layers(asked(), ROOMS)
+    check_layers(asked(), project_stages())
     check_layers(asked(diagnose={"eval_layer": "typo"}), {"pretrain"})
 
 

@@ -17,12 +17,12 @@ from ssl_pipelines.artifacts import InputError, read_json, write_json
 from ssl_pipelines.data import Store
 from ssl_pipelines.evaluation.contest import Judged
 from ssl_pipelines.evaluation.scores import Outcome, score_all
-from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.promotion import Candidate, promote
-from ssl_pipelines.orchestration.registry import Registry, registered_names, rows_of
-from ssl_pipelines.orchestration.session import Session, begin
-from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.orchestration.upstream import find_model
+from ssl_pipelines.orchestration.mlflow.registry import Registry, registered_names, rows_of
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
+from ssl_pipelines.orchestration.models.named import find_model
+from ssl_pipelines.orchestration.models.promote_config import PromoteConfig
+from ssl_pipelines.pipelines.promote import promotion
+from ssl_pipelines.pipelines.promote.promotion import Candidate
 from ssl_pipelines.training.model import describe, save_weights, write_description
 from ssl_pipelines.training.pretrain import data_facts
 
@@ -64,8 +64,12 @@ def judged(right: int, values: int = 9, sha256: str = "s" * 64, dims: int = 64, 
     return Judged("digits", sha256, [asdict(score) for score in scores], table)
 
 
-def parameters(**block) -> Parameters:
-    return Parameters.of({"pretrain": {"images_seen": 128}, "promote": block})
+def parameters(**block) -> PromoteConfig:
+    return PromoteConfig.of(block, "promote")
+
+
+def promote(candidate: Candidate, config: PromoteConfig) -> None:
+    promotion.promote(candidate, config, tracker())
 
 
 def champion(name: str = "encoder") -> str | None:
@@ -228,7 +232,7 @@ def test_the_champion_is_a_model_to_load_and_to_stand_on(made, digits):
     found = find_model("export.model", "models:/encoder@champion", tracker())
     assert found.fingerprint == candidate.facts["fingerprint"]
     mlflow.set_tracking_uri(tracker().uri)
-    from ssl_pipelines.orchestration.model_logging import example
+    from ssl_pipelines.orchestration.mlflow.model_logging import example
 
     served = mlflow.pyfunc.load_model("models:/encoder@champion")
     from ssl_pipelines.training.model import load_method
@@ -249,7 +253,6 @@ def compete(root: str, store: str, seed: int, right: int) -> None:
     folder.mkdir()
     os.environ["DVC_ROOT"] = root
     os.chdir(folder)
-    begin(Session(tracker=Tracker("kedro run --pipeline=promote", "abc123")))
     promote(model_of(folder / "model", Path(store), seed, right), parameters())
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation room leaves behind: its files and record; a note where it could not be done, and none any more once it can."""
+"""What an evaluation stage leaves behind: its files and record; a note where it could not be done, and none any more once it can."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pytest
 from ssl_pipelines.artifacts import Artifact, InputError
 from ssl_pipelines.evaluation.config import ExtractConfig
 from ssl_pipelines.evaluation.features import extract_features
-from ssl_pipelines.orchestration.session import Session, begin, current
-from ssl_pipelines.pipelines.diagnose.nodes import diagnose_features
+from ssl_pipelines.orchestration.parameters import Parameters
+from ssl_pipelines.orchestration.session import Session
 from ssl_pipelines.training.runtime import RuntimeConfig
 from tests.evaluation.evaluation_samples import make_model, make_store
+from tests.stage_calls import call
 
 SMALL = {"images": 30, "view_images": 12, "views": 2}
 
 
 @pytest.fixture
 def inputs(tmp_path, monkeypatch):
-    """store, model and features of a project in which nothing has been scored, and a call of the diagnose room."""
+    """store, model and features of a project in which nothing has been scored, and a call of the stage diagnose."""
     (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    begin(Session())
     model = make_model(tmp_path / "model")
 
-    def run(counts, name, **changes):
+    def run(counts, name, session=None, **changes):
         store, features = tmp_path / f"store-{name}", tmp_path / f"features-{name}"
         if not store.exists():
             make_store(store, counts)
@@ -40,16 +40,17 @@ def inputs(tmp_path, monkeypatch):
             "diagnose": SMALL | changes,
             "runtime": {"accelerator": "cpu"},
         }
-        artifacts = (
-            Artifact(store, name),
-            Artifact(model, "model"),
-            Artifact(features, name),
-            Artifact(tmp_path / "none", "unscored"),
+        return call(
+            "diagnose",
+            Parameters.of(parameters),
+            session or Session(),
+            store=Artifact(store, name),
+            model=Artifact(model, "model"),
+            features=Artifact(features, name),
+            linear_scores=Artifact(tmp_path / "none", "unscored"),
         )
-        return diagnose_features(*artifacts, parameters)
 
-    yield run
-    begin(Session())
+    return run
 
 
 def test_numbers_then_nothing_to_do_then_a_reason(inputs, tmp_path, caplog):
@@ -70,16 +71,17 @@ def test_numbers_then_nothing_to_do_then_a_reason(inputs, tmp_path, caplog):
 
 def test_what_cannot_be_done_is_noted_until_it_can(inputs, tmp_path):
     folder = tmp_path / "data/07_model_output"
-    inputs({"train": 8, "test": 20}, "few")
-    assert "needs at least 10 images" in current().skipped["diagnose"]
+    session = Session()
+    inputs({"train": 8, "test": 20}, "few", session)
+    assert "needs at least 10 images" in session.skipped["diagnose"]
     assert json.loads((folder / "diagnose.json").read_text()) == []
     assert pd.read_parquet(folder / "diagnose.spectra.parquet").columns.tolist() == ["source", "rank", "eigenvalue"]
-    begin(Session())
-    inputs({}, "few")  # up to date, and still said
-    assert "diagnose" in current().skipped
-    begin(Session())
-    inputs({"train": 40, "test": 9}, "enough")
-    assert current().skipped == {}
+    session = Session()
+    inputs({}, "few", session)  # up to date, and still said
+    assert "diagnose" in session.skipped
+    session = Session()
+    inputs({"train": 40, "test": 9}, "enough", session)
+    assert session.skipped == {}
     assert json.loads((folder / "diagnose.json").read_text())
 
 

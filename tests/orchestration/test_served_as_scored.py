@@ -27,19 +27,18 @@ from ssl_pipelines.evaluation.export.images import real_images
 from ssl_pipelines.inference.embeddings import Embeddings
 from ssl_pipelines.inference.encoder import ImageEncoder
 from ssl_pipelines.methods.registry import method_class
-from ssl_pipelines.orchestration.exports import make_export
-from ssl_pipelines.orchestration.inference import embed
-from ssl_pipelines.orchestration.model_scores import model_eval_layer, stage_eval_layer
+from ssl_pipelines.orchestration.mlflow.registry import Registry
+from ssl_pipelines.orchestration.models.named import find_model
+from ssl_pipelines.orchestration.models.scores import model_eval_layer, stage_eval_layer
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.promotion import Candidate, promote
-from ssl_pipelines.orchestration.registry import Registry
-from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.orchestration.upstream import find_model
+from ssl_pipelines.orchestration.stages import project_stages
+from ssl_pipelines.pipelines.promote.promotion import Candidate
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views.plain import plain_view
 from tests.evaluation.export.test_formats import FEW_IMAGES, model_folder
-from tests.orchestration.test_promotion import judged, parameters, tracker
+from tests.orchestration.test_promotion import judged, parameters, promote, tracker
 from tests.pipelines.test_serving import JSON, application, base64_of, embeddings, free_port, records, serve_command, wait_for
+from tests.stage_calls import call
 
 COUNT = 3
 CHANGES = FEW_IMAGES | {"pixelrnn": {"depth": 3}}  # the small one has a single layer
@@ -83,12 +82,12 @@ def same(found, wanted) -> None:
 
 def finished(home: Path, scored: Scored) -> None:
     """The project as training and linear_eval leave it, without having run them."""
-    shutil.copytree(scored.folder, home / ROOMS["pretrain"].folder)
-    scores = home / ROOMS["linear_eval"].folder
+    shutil.copytree(scored.folder, home / project_stages()["pretrain"].folder)
+    scores = home / project_stages()["linear_eval"].folder
     scores.mkdir(parents=True)
     write_json(scores / "linear_eval.json", list(judged(300, layer=scored.layer).scores))
     for name, inputs in (("pretrain", {}), ("extract_features", {"model": "m"}), ("linear_eval", {"features": "f"})):
-        path = home / ROOMS[name].record
+        path = home / project_stages()[name].record
         path.parent.mkdir(parents=True, exist_ok=True)
         Record({}, inputs, fingerprint={"pretrain": "m", "extract_features": "f"}.get(name, "s")).write(path)
 
@@ -100,13 +99,13 @@ def test_embedded_and_served_as_scored(home, photos, name, monkeypatch, caplog):
     assert (scored.layer != "final") == (name in CHOSEN)
     finished(home, scored)
     images = scored.pictures(home / "images")
-    embed(asked(embed={"source": "images", "output": "e.parquet"}))
+    call("embed", asked(embed={"source": "images", "output": "e.parquet"}))
     table = Embeddings.open("e", home / "e.parquet")
     assert table.about["eval_layer"] == scored.layer
     assert f"embed: eval layer {scored.layer}, " in caplog.text
     same(np.stack(pd.read_parquet(home / "e.parquet").embedding), scored.expected)
     # As the logged model is loaded: in Python, and by the server.
-    from ssl_pipelines.orchestration.served_encoder import ServedEncoder
+    from ssl_pipelines.orchestration.mlflow.served_encoder import ServedEncoder
 
     write_eval_layer(scored.folder, scored.layer)
     served = ServedEncoder()
@@ -140,9 +139,9 @@ def every_way_out(home: Path, scored: Scored, monkeypatch) -> None:
     tools = asked(
         embed={"source": "images", "model": "@champion", "output": "e.parquet"}, export={"model": "@champion", "folder": "out"}
     )
-    embed(tools)
+    call("embed", tools)
     same(np.stack(pd.read_parquet(home / "e.parquet").embedding), scored.expected)
-    make_export(tools)
+    call("export", tools)
     note, described = read_json(home / "out/export.json"), read_json(home / "out/config.json")
     assert (note["eval_layer"], described["eval_layer"]) == (scored.layer, scored.layer)
     assert f"from eval layer `{scored.layer}`" in (home / "out/README.md").read_text()
@@ -189,7 +188,7 @@ def test_what_an_export_needs_to_give_its_layer(home, photos):
     """The code of an autoencoder is made by layers that encoder.safetensors has not: weights of chance would stand there unseen."""
     scored = Scored(home / "model", photos, "autoencoder")
     assert scored.layer == "code"
-    make_export(asked(export={"model": "model", "folder": "out", "eval_layer": "code"}))
+    call("export", asked(export={"model": "model", "folder": "out", "eval_layer": "code"}))
     assert (home / "out/method.safetensors").is_file()
     method = load_method(scored.folder)
     images = real_images(photos, 3, method.image_size)
@@ -212,11 +211,11 @@ def test_another_layer_on_request(home, photos):
     with pytest.raises(
         InputError, match=r"^embed.eval_layer='hidden1' is unknown. Allowed: final, layer1, layer2, layer3, layer4$"
     ):
-        embed(asked(embed={"source": "images", "model": "@champion", "eval_layer": "hidden1"}))
+        call("embed", asked(embed={"source": "images", "model": "@champion", "eval_layer": "hidden1"}))
     with pytest.raises(
         InputError, match=r"^export.eval_layer='hidden1' is unknown. Allowed: final, layer1, layer2, layer3, layer4$"
     ):
-        make_export(asked(export={"model": "@champion", "eval_layer": "hidden1"}))
+        call("export", asked(export={"model": "@champion", "eval_layer": "hidden1"}))
     assert not (home / "data/12_embeddings").exists(), "nothing half-written"
     assert not (home / "data/09_export").exists(), "nothing half-written"
 
@@ -227,7 +226,7 @@ def test_a_model_of_an_earlier_version_is_served_at_final_with_one_line(home, ph
     del described["eval_layer"]
     write_json(scored.folder / "config.json", described)
     scored.pictures(home / "images")
-    embed(asked(embed={"source": "images", "model": "model", "output": "e.parquet"}))
+    call("embed", asked(embed={"source": "images", "model": "model", "output": "e.parquet"}))
     assert Embeddings.open("e", home / "e.parquet").about["eval_layer"] == "final"
     lines = [record.getMessage() for record in caplog.records if record.name == "ssl_pipelines" and record.levelname == "WARNING"]
     assert lines == ["embed: eval layer final, what `encode` gives: no evaluation of this model is known"]
@@ -252,18 +251,18 @@ def test_where_the_layer_of_a_model_comes_from(home, photos, caplog):
     caplog.set_level("INFO", "ssl_pipelines")
     scored = Scored(home / "model", photos, "counting")
     finished(home, scored)
-    here = find_model("embed.model", str(home / ROOMS["pretrain"].folder), tracker())
-    assert model_eval_layer("embed", "layer1", here) == "layer1"
-    assert model_eval_layer("embed", None, here) == scored.layer
+    here = find_model("embed.model", str(home / project_stages()["pretrain"].folder), tracker())
+    assert model_eval_layer("embed", "layer1", here, tracker()) == "layer1"
+    assert model_eval_layer("embed", None, here, tracker()) == scored.layer
     assert f"embed: eval layer {scored.layer}, at which the model was scored" in caplog.messages
     shutil.rmtree(home / "data/07_model_output")
-    assert model_eval_layer("embed", None, here) == "final"
+    assert model_eval_layer("embed", None, here, tracker()) == "final"
     # Scores that were made on other weights say nothing of these.
-    finished_elsewhere = home / ROOMS["linear_eval"].record
+    finished_elsewhere = home / project_stages()["linear_eval"].record
     finished_elsewhere.parent.mkdir(parents=True)
     Record({}, {"features": "of another model"}, fingerprint="s").write(finished_elsewhere)
     write_json(finished_elsewhere.parent / "linear_eval.json", list(judged(300, layer="layer1").scores))
-    assert model_eval_layer("embed", None, here) == "final"
+    assert model_eval_layer("embed", None, here, tracker()) == "final"
     of_run = tracker()
     of_run.open_evaluation({}, "evaluation", {})
     of_run.metrics([("linear.top1", 0.5, 0)])
@@ -271,7 +270,7 @@ def test_where_the_layer_of_a_model_comes_from(home, photos, caplog):
         of_run.tags({tag: layer})  # the former in runs of earlier versions
         again = find_model("embed.model", str(home / "model"), tracker())
         found = type(again)(again.given, again.folder, again.facts, of_run.run_id)
-        assert model_eval_layer("embed", None, found) == layer
+        assert model_eval_layer("embed", None, found, tracker()) == layer
 
 
 def test_the_layer_of_a_stage(tmp_path, caplog):

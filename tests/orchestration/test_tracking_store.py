@@ -16,9 +16,18 @@ import pytest
 from mlflow import MlflowClient
 
 from ssl_pipelines.artifacts import InputError
-from ssl_pipelines.orchestration import tracking_store
-from ssl_pipelines.orchestration.tracking import Tracker
-from ssl_pipelines.orchestration.tracking_store import check, client_of, database_of, fault, locks_of, make_ready, shown, uri_of
+from ssl_pipelines.orchestration.mlflow import tracking_store
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tracking_store import (
+    check,
+    client_of,
+    database_of,
+    fault,
+    locks_of,
+    make_ready,
+    shown,
+    uri_of,
+)
 
 NAMES = ["plain", "with space", "a#b", "50%20off", "50%off", "what?x=1", "a&b;c", "größe", "it's", 'a"b', "$HOME", "a+b", "a:b@c"]
 
@@ -165,7 +174,7 @@ def test_a_run_ends_at_once_when_its_server_has_gone(in_folder, closed_port, cap
 
 FIRST = """
 import sys, time
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 import mlflow, sqlalchemy, alembic.command, mlflow.store.tracking.sqlalchemy_store
 time.sleep(max(0, float(sys.argv[1]) - time.time()))
 tracker = Tracker("a test", "a commit")

@@ -9,8 +9,8 @@ import yaml
 
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.transfer import check_transfer
-from ssl_pipelines.orchestration.transfer_config import TransferConfig
+from ssl_pipelines.pipelines.transfer_eval.config import TransferConfig
+from ssl_pipelines.pipelines.transfer_eval.resolve import check_transfer
 
 BASE = yaml.safe_load((Path(__file__).resolve().parents[2] / "conf/base/parameters.yml").read_text())
 DIGITS = {"digits": {"reader": "mnist5k"}}

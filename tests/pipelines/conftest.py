@@ -57,20 +57,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def enter() -> Callable[[Path, pytest.MonkeyPatch], Project]:
-    from kedro.framework.project import configure_project
-
-    configure_project("ssl_pipelines")
-
     def go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         from mlflow.tracking._tracking_service import utils
-
-        from ssl_pipelines.orchestration.session import Session, begin
 
         utils._artifact_repos_cache.clear()  # MLflow's, of this process: copies of a project have the same runs at other places
         monkeypatch.chdir(folder)
         for name in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "KEDRO_ENV"):
             monkeypatch.delenv(name, raising=False)
-        begin(Session())
         return Project(folder)
 
     return go

@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 
 from projects import ROOT, TINY
 from ssl_pipelines.methods.config import deep_merge
-from ssl_pipelines.orchestration.dvc import render
-from ssl_pipelines.orchestration.reproduce import nested
+from ssl_pipelines.orchestration.freshness.dvc import render
+from ssl_pipelines.orchestration.lineage.reproduce import nested
 
 BASE = "conf/base/parameters.yml"
 

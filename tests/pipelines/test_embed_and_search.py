@@ -14,7 +14,7 @@ from PIL import Image
 
 from ssl_pipelines.data import Store
 from ssl_pipelines.data.decode import DecodeSpec, decode
-from ssl_pipelines.orchestration.tracking_store import default_store
+from ssl_pipelines.orchestration.mlflow.tracking_store import default_store
 from ssl_pipelines.training.model import load_method
 from ssl_pipelines.views import plain_view
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from ssl_pipelines.orchestration.tracking import Tracker
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 
 
 def test_a_renamed_project_goes_on(finished, enter, monkeypatch, tmp_path, caplog):

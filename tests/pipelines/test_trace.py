@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from ssl_pipelines.artifacts.files import sha256_of
 from ssl_pipelines.artifacts.record import flatten
+from ssl_pipelines.orchestration.lineage.reproduce import differing, nested
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.reproduce import differing, nested
-from ssl_pipelines.orchestration.rooms import ROOMS, upstream
+from ssl_pipelines.orchestration.stages import project_stages
 
 BASE = yaml.safe_load((Path(__file__).resolve().parents[2] / "conf/base/parameters.yml").read_text())
 
@@ -168,14 +168,14 @@ def test_the_command_gives_exactly_the_parameters_that_are_wanted(given):
     from omegaconf import OmegaConf
 
     from ssl_pipelines.methods.config import deep_merge
+    from ssl_pipelines.orchestration.lineage.reproduce import _text
     from ssl_pipelines.orchestration.params_option import split_params
-    from ssl_pipelines.orchestration.reproduce import _text
 
-    room = ROOMS["transfer_eval" if any(key.startswith("transfer_eval") for key in given) else "linear_eval"]
-    keys = tuple(key for name in upstream(room.name) for key in ROOMS[name].parameters)
+    stage = project_stages()["transfer_eval" if any(key.startswith("transfer_eval") for key in given) else "linear_eval"]
+    keys = tuple(key for one in project_stages().before(stage.name) for key in one.parameters)
     wanted = flatten(Parameters.of(deep_merge(BASE, nested(given))).read_by(keys))
     wanted = json.loads(json.dumps(wanted))  # as a record holds them
-    overrides, left = differing(BASE, wanted, room)
+    overrides, left = differing(BASE, wanted, stage)
     assert left == []
     typed = ",".join(f"{key}={_text(value)}" for key, value in overrides.items())
     again = OmegaConf.to_container(OmegaConf.merge(BASE, split_params(None, None, typed)))  # type: ignore[arg-type]

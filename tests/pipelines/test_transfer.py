@@ -64,7 +64,7 @@ def test_scores_page_and_mlflow_and_what_is_skipped_is_said(ready):
 
 
 def test_an_interrupted_room_goes_on_and_another_model_is_a_column(ready, monkeypatch):
-    from ssl_pipelines.orchestration import transfer
+    from ssl_pipelines.pipelines.transfer_eval import transfer
 
     real, made = transfer.answer, []
 

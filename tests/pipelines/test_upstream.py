@@ -8,7 +8,7 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
-from ssl_pipelines.orchestration.tracking_store import default_store
+from ssl_pipelines.orchestration.mlflow.tracking_store import default_store
 
 STUDENT = "method=clusterfit,methods.clusterfit.num_clusters=5,pretrain.upstream.teacher="
 

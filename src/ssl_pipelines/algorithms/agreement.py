@@ -1,4 +1,4 @@
-"""Do features agree with labels that they never saw? By the neighbors of every image, and by clusters."""
+"""How far features agree with labels: by the neighbors of every image, and by clusters."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST = 1e-4  # length of a histogram of gradients: what rounding makes of a flat cell (1e-7) is not blown up to 1
+LEAST = 1e-4  # shortest histogram that is scaled to length 1: rounding leaves 1e-7 in a flat cell, which stays small
 
 
 def hog(images: Tensor, cell: int, bins: int = 9) -> Tensor:

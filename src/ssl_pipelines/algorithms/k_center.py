@@ -27,7 +27,7 @@ def k_center_greedy(x: Tensor, centers: Tensor, count: int, random: torch.Genera
         rows.append(row)
         distances.append(float(squares[row].sqrt()))
         squares = torch.minimum(squares, (x - x[row]).square().sum(1))
-        squares[row] = -1.0  # below every distance: a twin may follow, itself never
+        squares[row] = -1.0  # below every distance, so the row is not chosen again; an equal row may be
     return torch.tensor(rows, dtype=torch.int64), torch.tensor(distances)
 
 

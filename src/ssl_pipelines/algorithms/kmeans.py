@@ -29,7 +29,8 @@ def nearest_centroid(x: Tensor, centroids: Tensor) -> Tensor:
     """argmin_k |x - c_k|: (N, D), (K, D) -> (N,) int64. Equal distances: the lower index."""
     half_squares = centroids.square().sum(1) / 2
     step = max(1, CELLS // len(centroids))
-    parts = [x] if torch.compiler.is_exporting() else x.split(step)  # a graph has no loop over a number of rows that is left open
+    # An exported graph cannot loop over a number of rows that is not fixed.
+    parts = [x] if torch.compiler.is_exporting() else x.split(step)
     return torch.cat([torch.addmm(half_squares, part, centroids.T, alpha=-1).argmin(1) for part in parts])
 
 

@@ -15,7 +15,8 @@ def lidar(views: Tensor, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
     lambda: eigenvalues of Sw^-1/2 Sb Sw^-1/2, Sb the covariance of the images' means (over n - 1), Sw that of the views about their
     image's mean (over n (q - 1)) + delta I. At most n - 1 of them are above 0. Thilak et al. 2024, arXiv:2312.04000, section 4.
     They are found as those of L^-1 Sb L^-T, Sw = L L^T, which are the same. Not finite: nan.
-    Differs: 0 where all lambda together are below D eps, for there p would tell of eps alone, and call a collapsed embedding full."""
+    Differs: 0 where all lambda together are below D eps, for there p depends on eps alone and would make a collapsed embedding look
+    full."""
     z = views.detach().to("cpu", torch.float64)
     n, q, d = z.shape
     assert n >= 2, n

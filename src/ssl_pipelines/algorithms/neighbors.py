@@ -9,7 +9,7 @@ from torch import Tensor
 
 BLOCK = 65_536  # rows of the bank compared at a time: fewer, longer selections cost less than many short ones
 CHUNK = 1024  # queries, so that a product is large enough to run at full speed; 268 MB of similarities
-STRIPES = 16  # columns that stand for each other while the largest are sought
+STRIPES = 16  # columns of which only the largest is compared at first
 
 
 def nearest(bank: Tensor, queries: Tensor, k: int, chunk: int = CHUNK) -> Tensor:

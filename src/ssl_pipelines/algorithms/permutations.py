@@ -27,7 +27,8 @@ def distant_permutations(items: int, count: int) -> Tensor:
 def _chosen(items: int, count: int) -> Tensor:
     every = np.fromiter(chain.from_iterable(permutations(range(items))), np.int8).reshape(-1, items)
     places = np.ascontiguousarray(np.random.default_rng(0).permutation(every).T)  # (items, items!): a row a place
-    agreement = np.zeros(places.shape[1], np.int32)  # places shared with those chosen, summed: the mean distance turned around
+    # Number of places shared with the chosen ones, summed: the fewest is the largest mean distance.
+    agreement = np.zeros(places.shape[1], np.int32)
     chosen = [0]
     while len(chosen) < count:
         last = chosen[-1]

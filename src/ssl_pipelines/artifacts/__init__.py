@@ -1,4 +1,4 @@
-"""What the rooms hand to each other: artifacts on disk, whole or not at all, with a record of what they were made from."""
+"""What the stages hand to each other: artifacts on disk, whole or not at all, with a record of what they were made from."""
 
 from ssl_pipelines.artifacts.config import Config
 from ssl_pipelines.artifacts.errors import InputError

@@ -77,6 +77,23 @@ class Program:
     def modules(self, *roots: str, cut: Cut | None = None) -> list[str]:
         return sorted({module for module, _ in self._reach([self._address(root) for root in roots], cut or {})})
 
+    def frontier(self, root: str, *, through: str, without: str, but: str) -> list[str]:
+        """The definitions that `root` reaches by way of the package `through` and that lie outside of it, "module:name", sorted.
+
+        Those in the package `without` are left out, except where they lie in `but`, a package in it."""
+        found, seen, todo = set(), set(), [self._address(root)]
+        while todo:
+            address = todo.pop()
+            if address in seen:
+                continue
+            seen.add(address)
+            module, name = address
+            if _lies_in(module, through):
+                todo += self._define(address).names
+            elif name != "" and (_lies_in(module, but) or not _lies_in(module, without)):
+                found.add(module if name is None else f"{module}:{name}")
+        return sorted(found)
+
     def _address(self, root: str) -> Address:
         module, _, name = root.partition(":")
         if self._bindings(module) is None:
@@ -158,6 +175,10 @@ def _shown(address: Address) -> str:
     return f"{module.removeprefix(f'{PACKAGE}.')}.{name or 'on import'}"
 
 
+def _lies_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
 def _with_parents(module: str) -> list[str]:
     parts = module.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
@@ -181,6 +202,11 @@ def code_of(*roots: str, cut: Cut | None = None) -> Code:
 @cache
 def _program(root: Path) -> Program:
     return Program(lambda path: (root / path).read_text(encoding="utf-8") if (root / path).is_file() else None)
+
+
+def frontier_of(root: str, *, through: str, without: str, but: str) -> tuple[str, ...]:
+    """`Program.frontier` of this package as it lies on disk."""
+    return tuple(_program(ROOT).frontier(root, through=through, without=without, but=but))
 
 
 def modules_of(*roots: str, cut: Cut | None = None) -> list[str]:

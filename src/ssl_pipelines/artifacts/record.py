@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished folder (or the files of one room in it) and the digest by which the rooms after it know it."""
+    """A finished folder (or the files of one stage in it) and the digest by which the stages after it know it."""
 
     path: Path
     fingerprint: str
@@ -36,19 +36,24 @@ class Record:
         """Digest of parameters and inputs: equal recipes make equal artifacts."""
         return digest({"parameters": self.parameters, "inputs": self.inputs})
 
+    def body(self) -> dict[str, Any]:
+        said = {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint or self.recipe}
+        return said | {"inputs": self.inputs, "parameters": self.parameters, "code": self.code.body()}
+
     def write(self, path: Path) -> None:
-        body = {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint or self.recipe}
-        write_json(path, body | {"inputs": self.inputs, "parameters": self.parameters, "code": self.code.body()})
+        write_json(path, self.body())
+
+    @staticmethod
+    def of(body: Any) -> Record | None:
+        """From what `body` gave, or None for anything else and for another schema."""
+        if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
+            return None
+        return Record(body["parameters"], body["inputs"], Code.of(body["code"]), body["fingerprint"])
 
     @staticmethod
     def read(path: Path) -> Record | None:
         """The record at `path`, or None where there is none or one of another schema."""
-        if not path.is_file():
-            return None
-        body = read_json(path)
-        if body.get("schema_version") != SCHEMA_VERSION:
-            return None
-        return Record(body["parameters"], body["inputs"], Code.of(body["code"]), body["fingerprint"])
+        return Record.of(read_json(path)) if path.is_file() else None
 
 
 def digest(value: Any) -> str:

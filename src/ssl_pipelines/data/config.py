@@ -21,15 +21,25 @@ class SplitFractions(Config):
     """Shares of the images that are set aside, used only where the source has no such split itself."""
 
     validation: float = Field(default=0.1, ge=0, le=0.4)
+    """Share of the images, 0 to 0.4, that is set aside to choose hyper-parameters on. Used only where the source has no validation
+    split itself; raise it where the images are few."""
     test: float = Field(default=0.2, ge=0, le=0.5)
+    """Share of the images, 0 to 0.5, that is set aside for the final scores. Used only where the source has no test split itself;
+    raise it for narrower intervals."""
 
 
 class DatasetConfig(Config):
-    """What `ingest` reads. `name` is what results carry; with reader torchvision it is the name of the class, such as CIFAR10."""
+    """Where the images come from, and how they are stored."""
 
     reader: str = "mnist5k"
+    """Name of the reader that opens the images; `kedro datasets` lists all. Change it to read your own images (`image_folder`,
+    `parquet`, `npz`, ...)."""
     root: UserPath | None = Field(default=None, min_length=1)
+    """Folder or file that the reader reads, null for readers that bring their own images. A relative path starts at the project's
+    folder."""
     name: str | None = Field(default=None, min_length=1)
+    """Name under which results report the data set, null for the reader's own choice. With reader `torchvision` it is the class to
+    load, such as CIFAR10."""
     size: int = Field(default=28, ge=LEAST_SIDE, le=1024)
     """Side in px of the square that networks see; what a method's `views.size` is where it has none of its own. Larger shows more detail
     and takes longer by its square."""
@@ -40,6 +50,8 @@ class DatasetConfig(Config):
     """How an image that is no square fills one: `square` keeps its middle; `pad` all of it, the rest black; `long` all of it, the rest
     mirrored. Choose one of the latter for panoramas and documents, whose ends count."""
     channels: Literal["auto"] | int = "auto"
+    """Number of channels that are stored, 1 to 64: `auto` follows the sources. Set 1 to turn all images to gray, 3 where gray and
+    color images are mixed."""
     white: Literal["auto"] | int = "auto"
     """Value of a 16-bit gray pixel that becomes white, 1 to 65535: `auto` is the largest number of the fewest bits that hold a sample's
     bright pixels (4095 for 12 bits). Give it where the sample misleads, so that all images stay comparable."""
@@ -47,15 +59,16 @@ class DatasetConfig(Config):
     """What a band called alpha is: `composite` puts the colors on white by it, `ignore` leaves it out (near infrared), `auto` ignores it
     where most of a sample's values are neither 0 nor 255. Choose where translucent graphics or satellite images are taken for the other."""
     splits: SplitFractions = SplitFractions()
+    """Shares of the images that become validation and test, each used only where the source has no such split itself."""
     labels: UserPath | None = Field(default=None, min_length=1)
     """CSV with a row an image: a column of paths (headers such as path, file_name, Path, image), one of labels (label, class, category,
     target or `label_column`) and, where there is one, of splits (split, subset, partition). Set it where folders are no classes."""
     label_column: str | None = Field(default=None, min_length=1)
     """Column of a Parquet file or of the CSV in `labels`, or array of an .npz file, that holds the labels (whole numbers or names, one an
     image); set it where the labels stand under a name that is not found, or where several could be meant."""
-    fields: Annotated[
-        tuple[Literal["saliency"], ...], ONE_OR_SEVERAL
-    ] = ()  # made of every image and stored beside it: a foreground mask
+    fields: Annotated[tuple[Literal["saliency"], ...], ONE_OR_SEVERAL] = ()
+    """Further maps that are made of every image and stored beside it. Set `saliency` for foreground masks, which
+    `views.backgrounds` needs."""
     max_megapixels: float = Field(default=64, ge=1e-4, le=10_000)
     """Largest source image that is decoded, in millions of pixels; larger ones are refused unread. Raise it for scans and mosaics that
     you trust: each takes up to 8 bytes a pixel of memory."""

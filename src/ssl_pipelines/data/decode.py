@@ -21,7 +21,7 @@ from ssl_pipelines.data.headers import ALPHA_MODES, count_pages, has_alpha_band,
 from ssl_pipelines.data.image_files import unidentified
 from ssl_pipelines.data.png import without_metadata
 
-# Pillow warns of odd metadata; what matters becomes a reason. For good: threads that decode cannot take turns with a filter.
+# Pillow's warnings of odd metadata are silenced, since what matters becomes a reason; for good, since threads share the filters.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 BYTES_PER_PIXEL = 8  # of the widest uncompressed format, 16-bit RGBA
 SLACK = 1 << 20  # bytes of header and metadata
@@ -77,7 +77,7 @@ def decode(content: bytes | Pixels, spec: DecodeSpec) -> tuple[Pixels, ImageInfo
     try:
         return _from_bytes(content, spec)
     except Unusable:
-        bare = without_metadata(content)  # metadata behind the pixels is met while they are decoded
+        bare = without_metadata(content)  # metadata behind the pixels is read while they are decoded, and a damaged one would fail
         if bare is None:
             raise
     return _from_bytes(bare, spec)
@@ -121,7 +121,7 @@ def _from_bytes(content: bytes, spec: DecodeSpec) -> tuple[Pixels, ImageInfo]:
         raise
     except UnidentifiedImageError:
         raise Unusable(unidentified(content)) from None
-    except Exception as error:  # whatever a codec raises on foreign bytes is the file's fault
+    except Exception as error:  # a codec may raise anything on damaged bytes, which becomes the file's reason
         raise Unusable(" ".join(f"cannot be decoded: {error}".split())[:200], info) from None
 
 

@@ -21,7 +21,8 @@ CHUNK_BYTES = 8 << 20  # of decoded pixels in one chunk
 CHUNK_ROWS = 64  # small enough that workers end together
 ROUND_BYTES = 128 << 20  # of decoded pixels that may wait for the disk: workers wait for each other where a round ends
 CHUNKS_AHEAD = 4  # for each worker, at least
-THREADS_UP_TO = 4  # workers: they start at once and copy no pixels, but take turns for a sixth of the work
+# Number of workers up to which threads are used: they start at once and copy no pixels, but share one lock for a sixth of the work.
+THREADS_UP_TO = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from ssl_pipelines.data.split_names import some
 from ssl_pipelines.data.splits import SPLITS, assign_splits
 
 log = logging.getLogger("ssl_pipelines")
-LEAST_JUDGED = 10  # labeled images; of fewer each may well be of a class of its own
+LEAST_JUDGED = 10  # labeled images from which labels are judged: of fewer, each may well be of a class of its own
 
 
 def raw_digest(config: DatasetConfig) -> str:
@@ -147,7 +147,7 @@ def _summarize(about: dict[str, Any], columns: Columns, kept: NDArray[Any], orig
 
 
 def _warn_unlabeled(columns: Columns, kept: NDArray[Any]) -> None:
-    """Images of a held-out split without a label cannot be scored and train with the others."""
+    """Warns that images of a held-out split without a label, which cannot be scored, are trained on with the others."""
     usable = [split for split, status in zip(columns["split"], columns["status"], strict=True) if status == "ok"]
     moved = Counter(
         split for split, now in zip(usable, kept, strict=True) if split in ("validation", "test") and now == "unlabeled"
@@ -165,7 +165,8 @@ def _warn_of_stacks(columns: Columns) -> None:
 
 
 def _warn_of_white(columns: Columns, white: int) -> None:
-    """The sample that white is chosen by may hold none of the brightest images, and a given white may be too low."""
+    """Warns where pixels lie above white: the sample that it is chosen by may lack the brightest images, or a given white is too
+    low."""
     facts = zip(columns["cut_share"], columns["brightest"], columns["path"], columns["status"], strict=True)
     above = [(share, brightest, path) for share, brightest, path, status in facts if share and status == "ok"]
     if above:
@@ -178,7 +179,7 @@ def _warn_of_white(columns: Columns, white: int) -> None:
 
 
 def _warn_of_names(columns: Columns, labels: NDArray[np.int64], config: DatasetConfig) -> None:
-    """Numbers or names that tell images apart are no classes."""
+    """Warns where most images have a label of their own, such as a file number, which is no class."""
     known = [label for label, status in zip(labels.tolist(), columns["status"], strict=True) if status == "ok" and label >= 0]
     different = len(set(known))
     if len(known) >= LEAST_JUDGED and 2 * different > len(known):

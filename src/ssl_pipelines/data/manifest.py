@@ -42,7 +42,7 @@ DECODED = ("path", "split", "label", "sha256", "width", "height", "mode", "chann
 COUNTED = ("pages", "levels", "cut_share", "brightest")  # the same, summed up in store.json and the log alone
 
 
-PLAIN = {"fit": "square", "white": WHITE, "alpha": True}  # what decoding does untold
+PLAIN = {"fit": "square", "white": WHITE, "alpha": True}  # how images are decoded where nothing else is recorded
 
 
 def label_indices(labels: Sequence[Any], paths: Sequence[str], classes: list[str] | None) -> tuple[NDArray[np.int64], list[str]]:

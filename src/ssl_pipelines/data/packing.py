@@ -1,4 +1,4 @@
-"""Decoded chunks into one .npy file, written as they come, with a progress bar where somebody can see it."""
+"""Decoded chunks into one .npy file, written as they come, with a progress bar on a terminal."""
 
 from __future__ import annotations
 

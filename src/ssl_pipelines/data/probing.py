@@ -24,7 +24,7 @@ HEADERS_PROBED = 1000
 PIXELS_PROBED = 64  # images with 16-bit gray, and with a band called alpha, whose pixels are looked at
 BRIGHT = 99.9  # percent of an image's pixels that are to be no brighter than white: a few hot pixels do not count
 LEAST_BITS = 8
-EXTREME_SHARE = 0.5  # of a sample's alpha values: what is transparency is mostly all or nothing
+EXTREME_SHARE = 0.5  # share of a sample's alpha values at 0 or 255 from which the band counts as transparency
 MOST_ENLARGED = 2  # the stored square's side over that of the views, where the sources are larger than both
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ssl_pipelines.distributed.group import world_size
 
-BUCKET_BYTES = 25 << 20  # as DistributedDataParallel's: large enough to fill the wire, small enough to start early
+BUCKET_BYTES = 25 << 20  # as in DistributedDataParallel: large enough to use the bandwidth, small enough to start early
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -32,13 +32,14 @@ class AveragedBackward:
         self._buckets = _buckets(list(parameters)[::-1]) if world_size() > 1 else []
         self._missing: list[int] = []
         self._travelling: list[_Travelling] = []
-        self.early = 0  # buckets of the last pass that left before its end
+        self.early = 0  # number of buckets of the last backward pass that were sent before it ended
         for k, bucket in enumerate(self._buckets):
             for parameter in bucket:
                 parameter.register_post_accumulate_grad_hook(partial(self._arrived, k))
 
     def backward(self, loss: Tensor, *, last: bool = True) -> None:
-        """`last`: of the micro-batches whose gradients add up; what comes before stays local."""
+        """`last`: whether this is the last of the micro-batches whose gradients add up; the gradients of earlier ones stay
+        local."""
         self._missing = [len(bucket) for bucket in self._buckets] if last else []
         self._travelling, self.early = [], 0
         loss.backward()
@@ -46,7 +47,7 @@ class AveragedBackward:
             self.early = len(self._travelling)
             self._travelling += [_launch(bucket) for bucket in self._buckets[self.early :]]
             _land(self._travelling)
-        self._missing = []  # another optimizer's pass may reach these parameters too, and nobody reads what it leaves
+        self._missing = []  # a pass for another optimizer may reach these parameters too; its gradients for them are never read
 
     def _arrived(self, bucket: int, _: Tensor) -> None:
         if not self._missing:
@@ -60,7 +61,7 @@ _Travelling = tuple[Any, Tensor, list[Tensor]]  # the collective, its flat tenso
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Neighbors of one type and device, up to BUCKET_BYTES."""
+    """Consecutive parameters of one dtype and device, up to BUCKET_BYTES in a bucket."""
     buckets: list[list[nn.Parameter]] = []
     sizes: list[int] = []
     for parameter in parameters:

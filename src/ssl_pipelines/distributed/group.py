@@ -41,7 +41,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        # Every rank's loss looks at these rows: their gradients add up. Keeping the own part alone is the classic fault.
+        # Every rank's loss reads these rows, so their gradients add up over ranks; keeping the own rank's part alone would lose
+        # gradients.
         total = grads[0].contiguous()
         dist.all_reduce(total)
         return total[local_rows(len(total))]

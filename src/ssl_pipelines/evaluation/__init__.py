@@ -1,1 +1,1 @@
-"""What a representation is worth: features, linear probe, nearest neighbors, fine-tuning, each beside its baselines."""
+"""Evaluation of representations: features, linear probe, nearest neighbors, fine-tuning, each beside its baselines."""

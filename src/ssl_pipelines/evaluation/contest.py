@@ -1,4 +1,5 @@
-"""Who may be champion: a linear probe's test answers against the present champion's, on the same images and by the same protocol.
+"""Decides whether a candidate becomes champion: its linear probe's test answers against the present champion's, on the same images
+and by the same protocol.
 
 The difference has a paired bootstrap over the test images, Efron & Tibshirani 1993, chapter 13; a first champion has to beat its own
 random initialization."""
@@ -47,7 +48,7 @@ class Judged:
 
     @property
     def digest(self) -> str:
-        """Of the facts and the answers: the same judgement has the same."""
+        """Digest of scores and answers: equal ones have equal digests."""
         return digest([self.data, self.sha256, [dict(row) for row in self.scores], self.predictions.to_csv(index=False)])
 
     def write(self, folder: Path) -> None:

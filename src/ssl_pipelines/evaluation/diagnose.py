@@ -43,7 +43,7 @@ ORDER = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Who is looked at: `ids` by their stored features; `viewed`, fewer, by views that have to be encoded."""
+    """The images that are diagnosed: `ids` by their stored features; `viewed`, a part of them, by views that have to be encoded."""
 
     store: Store
     ids: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What encodes views: a method at one layer, or pixels as they are, which have neither projection nor rank."""
+    """Encodes views: a method at one layer, or raw pixels, which have neither projection nor rank."""
 
     embed: Embed
     project: Embed | None
@@ -115,7 +115,7 @@ def diagnose(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How every network is shown the same transformed images."""
+    """Measures every network on the same transformed images."""
 
     sample: Sample
     size: int  # px
@@ -141,7 +141,7 @@ class Look:
         return found
 
     def _at_views(self, network: Network, where: str) -> dict[str, Measured]:
-        """Nothing where the method draws no two different views of an image."""
+        """Measures on the training's views; empty where the method draws no two different views of an image."""
         if torch.equal(*(self._view(area_pixels, k) for k in (0, 1))):
             return {}
         first, second = (self._view(network.embed, k) for k in (0, 1))
@@ -176,7 +176,7 @@ def _network(method: Method, layer: str, device: torch.device) -> Network:
 
 
 def _whole(method: Method) -> Callable[[Tensor], object]:
-    """Through encoder and projector: the norms of both are to know the images."""
+    """Runs images through encoder and projector, so that the batch norms of both get their statistics."""
     return lambda images: (method.stages(images), method.project(images))
 
 
@@ -184,7 +184,7 @@ def _by_stored(
     stored: StoredFeatures, source: str, layer: str, sample: Sample, config: DiagnoseConfig, seed: int, again: Resampling,
     spectra: dict[str, Tensor],
 ) -> dict[str, Measured]:  # fmt: skip
-    """What needs no views. Raw pixels have no spectrum here: it compares between spaces of one width alone."""
+    """Measures that need no views. Raw pixels get no spectrum, which is comparable between spaces of one width alone."""
     pixels = source == RAW_PIXELS
     rows = torch.from_numpy(stored.rows(source, PIXELS if pixels else layer, sample.ids))
     said = "raw pixels" if pixels else f"eval layer {layer} ({rows.shape[1]} dims)"
@@ -210,7 +210,7 @@ def _score(name: str, baseline: str | None, seeds: list[Measured], seed: int, la
 
 
 def _table(spectra: dict[str, Tensor]) -> pd.DataFrame:
-    """Ranks count from 1."""
+    """The spectra as rows of source, rank (from 1) and eigenvalue."""
     return pd.concat(
         [
             pd.DataFrame({"source": source, "rank": np.arange(1, len(values) + 1), "eigenvalue": values.numpy()})

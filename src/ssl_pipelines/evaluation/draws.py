@@ -1,4 +1,4 @@
-"""Which labels there are to learn from: n of every class, or a share of every class, drawn again and again."""
+"""Draws of labels to learn from: n of every class, or a share of every class, many times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Setting:
     fraction: float | None = None
 
     def draw(self, pool: Ids, labels: NDArray, rng: np.random.Generator) -> Ids:
-        """Ascending ids out of `pool`, whose labels these are."""
+        """Ascending ids drawn from `pool`, whose labels are `labels`."""
         if self.fraction is not None:
             return pool[some_of_each(labels, rng, self.fraction)]
         shots = self.shots
@@ -54,7 +54,7 @@ class Drawn:
 
     @property
     def labels(self) -> int:
-        """Of a draw."""
+        """Number of labeled images in each draw."""
         return len(self.ids[0])
 
 
@@ -71,7 +71,7 @@ def draw_all(settings: Sequence[Setting], pool: Ids, labels: NDArray, config: Fe
     for setting in settings:
         purpose = f"few_labels/{setting.key}"
         ids = [setting.draw(pool, labels, generator(seed, purpose, 0))]
-        if len(ids[0]) < len(pool):  # of all labels one draw is every draw
+        if len(ids[0]) < len(pool):  # all labels can be drawn in one way alone
             count = min(config.draws, max(LEAST_DRAWS, config.labels_drawn // len(ids[0])))
             ids += [setting.draw(pool, labels, generator(seed, purpose, k)) for k in range(1, count)]
         seeds = [int(generator(seed, f"{purpose}/seed", k).integers(2**31)) for k in range(len(ids))]

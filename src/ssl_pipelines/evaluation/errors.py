@@ -1,4 +1,4 @@
-"""What evaluation says where it has nothing to evaluate."""
+"""The exception for data on which an evaluation does not apply."""
 
 from ssl_pipelines.artifacts import InputError
 

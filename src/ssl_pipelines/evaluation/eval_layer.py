@@ -34,10 +34,12 @@ def check_eval_layer(key: str, wanted: str | None, method: Method) -> None:
 
 
 def named_final(layers: Mapping[str, Tensor], encoded: Tensor) -> str | None:
-    """The layer whose features are those that `encode` gave of the same images, of equals the deepest; None where no layer is."""
+    """The layer whose features are those that `encode` gave of the same images, of equals the deepest; None where there is no such
+    layer."""
     apart = {name: float((rows - encoded).abs().max()) for name, rows in layers.items() if rows.shape == encoded.shape}
     nearest = min(reversed(apart), key=lambda name: apart[name], default=None)
-    near = nearest is not None and torch.allclose(layers[nearest], encoded, rtol=1e-3, atol=1e-5)  # accelerators round
+    # Equal up to the rounding of accelerators.
+    near = nearest is not None and torch.allclose(layers[nearest], encoded, rtol=1e-3, atol=1e-5)
     return nearest if near else None
 
 

@@ -1,4 +1,4 @@
-"""extract_features: what the encoder, its random initializations and the raw pixels say about every image, batch by batch."""
+"""extract_features: features of every image by the encoder, its random initializations and raw pixels, computed batch by batch."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def _repeated(images: Tensor, in_channels: int) -> Tensor:
 
 
 def raw_pixels(images: Tensor, side: int = RAW_SIDE) -> dict[str, Tensor]:
-    """uint8 (B, S, S, C) -> (B, C s s) in [0, 1], s = min(S, side), by area. A store that is larger than the views gives no more of them."""
+    """uint8 (B, S, S, C) -> (B, C s s) in [0, 1], s = min(S, side), by area. A store whose images are larger than the views gives
+    no more values."""
     return {PIXELS: area_pixels(images.permute(0, 3, 1, 2).float() / 255, side)}
 
 
@@ -124,7 +125,7 @@ def set_statistics(
 ) -> None:
     """Running statistics of every batch norm := the mean over batches of train (or unlabeled) images; weights stay as they are.
 
-    Else the baseline would be handicapped: its layers do not give mean 0 and variance 1. Leaves the method in eval mode.
+    Without them the baseline would be too weak, for its norms would not give mean 0 and variance 1. Leaves the method in eval mode.
     `through`: what the images (B, C, H, W) go through; None: the encoder's layers, which is all that features need."""
     norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     method.eval()

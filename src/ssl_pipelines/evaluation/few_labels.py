@@ -39,7 +39,8 @@ log = logging.getLogger("ssl_pipelines")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Features by which a head is judged. `part` of `parts`: the draws k with k % parts == part are its own; a single draw is everyone's."""
+    """Features on which heads are judged. Of several parts (seeds of a baseline), `part` is judged on the draws k with k % parts ==
+    part, and on a setting's only draw."""
 
     name: str
     rows: Callable[[NDArray[np.int64]], Rows]
@@ -64,7 +65,7 @@ def few_labels(
     pool = frame.both
     drawn, notes = _draws(frame, config, seed)
     answers = Answers()
-    try:  # before anything else: what is wrong in the recipe is said at once
+    try:  # first of all, so that a wrong recipe is refused before any other work
         _finetune(model, frame, drawn, config, device, answers)
     except InputError as error:
         raise (
@@ -148,7 +149,7 @@ def _stored_sources(stored: StoredFeatures) -> Iterator[Source]:
 
 
 def _timm_source(frame: Frame, config: FewLabelsConfig, device: torch.device, notes: list[str]) -> Iterator[Source]:
-    """Nothing, and one line, where the weights cannot be had."""
+    """The timm model's features; none, and one line in the log, where its weights cannot be loaded."""
     if config.timm is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""From what was answered at each draw to scores: mean and interval over draws and test images, beside every baseline."""
+"""Scores from the answers at each draw: mean and interval over draws and test images, beside every baseline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHOUT = {
     RANDOM_INIT: "linear",
     RAW_PIXELS: "linear",
     SCRATCH: "finetune",
-}  # what one would do otherwise -> the head that judges it
+}  # what stands in place of pretraining -> the head that judges it
 AGAINST = {  # head -> baseline -> the head that judges the baseline
     "linear": WITHOUT | {IMAGENET: "linear"},
     "prototype": dict.fromkeys((RANDOM_INIT, RAW_PIXELS, IMAGENET), "prototype"),
@@ -35,7 +35,7 @@ Key = tuple[str, str, str]  # setting, head, source
 
 @dataclass(slots=True)
 class Answers:
-    """Everything that was predicted, before anyone looked at a test label."""
+    """All predictions, collected before a test label is read."""
 
     predictions: dict[Key, dict[int, list[NDArray[np.int64]]]] = field(default_factory=dict)  # draw -> one a seed
     facts: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)  # eval_layer, l2, steps
@@ -102,7 +102,7 @@ def _share(metric: str, correct: dict[int, NDArray], protocol: str, seed: int, b
 
 
 def _gain(name: str, source: str, ours: dict[int, NDArray], theirs: dict[int, NDArray], head: str, seed: int) -> Score:
-    """On the draws that both have learnt from."""
+    """Gain over a baseline, on the draws that both have learned from."""
     common = sorted(ours.keys() & theirs.keys())
     a, b = (np.stack([side[k] for k in common]) for side in (ours, theirs))
     metric = f"{name}.gain_over_{source}"

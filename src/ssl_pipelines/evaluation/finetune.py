@@ -116,7 +116,7 @@ def predict(network: Classifier, store: Store, ids: NDArray[np.int64]) -> NDArra
 
 
 def protocol_of(recipe: FinetuneRecipe, frame: Frame, steps: int, name: str) -> dict[str, Any]:
-    """All that was settled before the first step; what is off is left out."""
+    """The settings fixed before the first step; options that are off are left out."""
     batch, optimizer, views = min(recipe.batch_size, len(frame.both)), recipe.optimizer, recipe.augmentation
     drawn = {"images_drawn": steps * batch, "steps": steps, "batch_size": batch}
     rates = {"optimizer": optimizer.name, "lr": optimizer.lr, "weight_decay": optimizer.weight_decay}

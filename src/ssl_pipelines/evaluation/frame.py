@@ -1,4 +1,4 @@
-"""Who teaches, who chooses, who is tested: the labeled images of a store in three roles."""
+"""The labeled images of a store, split into fitting, validation and test."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def some_of_each(labels: NDArray, rng: np.random.Generator, fraction: float) -> 
 
 
 def of_each(labels: NDArray, rng: np.random.Generator, wanted: Callable[[int], int]) -> NDArray[np.int64]:
-    """Ascending places of some of every class: `wanted` of its size."""
+    """Ascending places of `wanted(size)` rows of each class, `size` its number of rows."""
     kept = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     return np.sort(np.concatenate([rows[: wanted(len(rows))] for rows in kept]))
 

@@ -1,4 +1,5 @@
-"""What the rooms over frozen features share: every source by one protocol, test labels read after the last prediction."""
+"""What the stages on frozen features share: every source is judged by one protocol, and test labels are read after the last
+prediction."""
 
 from __future__ import annotations
 

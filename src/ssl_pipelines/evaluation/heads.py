@@ -1,5 +1,5 @@
-"""What learns from few labels on frozen features: logistic regression, and the nearest class mean. Neither asks for a label that the
-draw has not: what is to be chosen is chosen by cross-validation within it."""
+"""Classifiers on frozen features for few labels: logistic regression and the nearest class mean. Neither uses a label outside the
+draw: hyper-parameters are chosen by cross-validation within it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ssl_pipelines.evaluation.linear import ON_PATH, REFIT
 from ssl_pipelines.evaluation.logistic import Problem, moments
 
 STRONGEST, WEAKEST = 4.0, -2.0  # powers of ten of l2, against the sum of the losses
-TO_RANK = 60  # iterations after which the values of l2 are told apart; the refit has all of its own
-FOLDS, ONE_FOLD_FROM = 5, 1000  # with so many labels a fifth of them tells enough, and one fold is held out
+TO_RANK = 60  # iterations in which values of l2 are compared; the refit may take `max_iterations`
+FOLDS, ONE_FOLD_FROM = 5, 1000  # folds; from so many labels on, one held-out fold is enough
 Rows = Mapping[str, NDArray]  # layer -> (n, D)
 Score = tuple[float, float]  # compared in this order; the larger is better
 
@@ -27,7 +27,7 @@ class Answer:
     predictions: NDArray[np.int64]  # (n,) of the test images
     layer: str
     l2: float | None = None
-    folds: int = 0  # by which they were chosen
+    folds: int = 0  # number of folds by which layer and l2 were chosen
 
 
 Head = Callable[[Rows, NDArray, Rows, FewLabelsConfig, np.random.Generator], Answer]
@@ -53,7 +53,8 @@ def linear(rows: Rows, labels: NDArray, test: Rows, config: FewLabelsConfig, rng
 
 
 def l2_grid(config: FewLabelsConfig) -> list[float]:
-    """From strong to weak, evenly in the logarithm, as `linear_eval` has it but for the ends, at which few labels never arrive."""
+    """From strong to weak, evenly in the logarithm as in `linear_eval`, in a narrower range: with few labels no value outside it is
+    best."""
     return np.logspace(STRONGEST, WEAKEST, config.l2_values).tolist()
 
 
@@ -83,7 +84,7 @@ class Space:
 
 
 def _standardized(x: NDArray, mean: NDArray, scale: NDArray, kind: type[np.floating]) -> NDArray:
-    """In `kind` throughout: of many images no copy is made in double precision."""
+    """Standardizes in the dtype `kind`, so that many images are not copied in double precision."""
     z = x.astype(kind)
     z -= mean.astype(kind)
     z /= scale.astype(kind)

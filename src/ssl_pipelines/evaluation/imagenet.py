@@ -1,4 +1,4 @@
-"""Weights that others have trained, for comparison: a timm model's features of the store's images."""
+"""Features of the store's images by a timm model with published ImageNet weights, for comparison."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def load_pretrained(name: str, size: int, channels: int) -> tuple[nn.Module, dic
     """The model without its classifier, in evaluation mode, and what it expects of images. Raises Unavailable."""
     if channels not in (1, 3):
         raise Unavailable(f"{name} takes gray or color images, and these have {channels} channels")
-    options: list[dict[str, Any]] = [{"img_size": size}, {}]  # transformers want to know
+    options: list[dict[str, Any]] = [{"img_size": size}, {}]  # transformers take their image size as an option
     for option in options:
         try:
             model = timm.create_model(name, pretrained=True, num_classes=0, **option)
             return model.eval(), dict(model.pretrained_cfg)
         except TypeError:
             continue
-        except Exception as error:  # whatever a hub client raises without a network: many kinds, no common base
+        except Exception as error:  # without a network a hub client raises exceptions of many kinds, which share no base
             raise Unavailable(
                 f"weights of {name} are neither cached nor can they be downloaded ({type(error).__name__})"
             ) from error

@@ -24,7 +24,7 @@ def knn_eval(features: Path, store: Path, config: KnnConfig, seed: int, out: Pat
 
 
 def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: KnnConfig) -> Outcome:
-    """Answers for the test images of `frame`."""
+    """Predictions for the test images of `frame`."""
     layers = stored.layers_of(source)
     layer, share = layers[0], {}
     if len(layers) > 1:

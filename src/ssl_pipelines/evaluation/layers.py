@@ -19,7 +19,7 @@ from ssl_pipelines.training.optim import Some
 def layers_of(network: Classifier) -> tuple[dict[str, int], int]:
     """parameter that the head reaches -> its layer, and L; L = 0 where the encoder is not cut into stages."""
     depth: dict[int, int] = {}
-    for module in network.method.modules():  # an encoder within an encoder comes later, and knows better
+    for module in network.method.modules():  # an encoder nested in another comes later, and its own depths hold
         if isinstance(module, Encoder):
             params = dict(module.named_parameters())
             depth |= {id(params[name]): k for name, k in depths(module).items()}

@@ -1,4 +1,4 @@
-"""How many bits a pixel costs: the exact likelihood of the test images, for a method that has one. No label is read."""
+"""The exact likelihood of the test images in bits per symbol, for a method that has one. No label is read."""
 
 from __future__ import annotations
 

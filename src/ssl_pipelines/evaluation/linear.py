@@ -37,7 +37,7 @@ class Choice:
     score: tuple[float, float]  # on validation: share of correct answers, mean log likelihood
     solution: Linear
     spectrum: Spectrum  # for the refit
-    at_end: bool  # no stronger, or no weaker, value was left to try, and none answers as many
+    at_end: bool  # the chosen penalty is the first or last of the grid and no other value ties with it: a better one may lie beyond
 
 
 def linear_eval(features: Path, store: Path, config: LinearConfig, seed: int, out: Path) -> list[Score]:
@@ -51,7 +51,7 @@ def grid(num_values: int) -> NDArray:
 
 
 def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, layer: str, config: LinearConfig) -> Choice:
-    """Solves the path together; ends where a quarter of the grid brought nothing (strong values are done first)."""
+    """Solves all penalties together, strong ones first, and stops once a quarter of the grid has brought no better score."""
     problem, values = Problem(x, y, config.standardize), grid(config.num_values)
     patience = max(2, config.num_values // 4)
     scores: dict[int, tuple[float, float]] = {}
@@ -64,7 +64,7 @@ def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, layer: str, c
     ended({k: solution for k, solution in enumerate(path) if solution is not None})
     walked, _ = _walk(scores, patience)
     best = walked.index(max(walked))
-    alone = sum(share == walked[best][0] for share, _ in walked) == 1  # where another answers as many, nothing is lost beyond
+    alone = sum(share == walked[best][0] for share, _ in walked) == 1  # whether no other value has as many correct answers
     at_end = len(values) > 1 and best in (0, len(values) - 1) and alone
     solution = path[best]
     assert solution is not None
@@ -72,7 +72,8 @@ def choose(x: NDArray, y: NDArray, x_val: NDArray, y_val: NDArray, layer: str, c
 
 
 def _walk(scores: Mapping[int, tuple[float, float]], patience: int) -> tuple[list[tuple[float, float]], bool]:
-    """The scores of the values that are done, from the strongest on, and whether the last `patience` of them brought nothing."""
+    """The scores of the values that are done, from the strongest on, and whether the last `patience` of them brought no better
+    one."""
     walked: list[tuple[float, float]] = []
     while len(walked) in scores:
         walked.append(scores[len(walked)])
@@ -100,13 +101,13 @@ def predict(stored: StoredFeatures, source: str, frame: Frame, *, config: Linear
 
 
 def _protocol(config: LinearConfig) -> dict[str, Any]:
-    """What stands before a fit: where it differs, two scores do not compare."""
+    """The settings fixed before the fit; scores with different ones are not comparable."""
     grid_of = {"l2_values": config.num_values, "l2_weakest": 10**WEAKEST, "l2_strongest": 10**STRONGEST}
     return {KIND: "linear_probe", "solver": SOLVER, "standardize": config.standardize, **grid_of}
 
 
 def _chosen(best: Choice, final: Linear, num_layers: int) -> dict[str, Any]:
-    """By validation, of `num_layers` layers and the grid; and where the refit ended."""
+    """What validation chose among `num_layers` layers and the grid, and how the refit ended."""
     read = {"eval_layer": best.layer, "dims": len(final.weight), "layers": num_layers}
     fit = {"iterations": final.iterations, "gradient": float(final.gradient), "converged": bool(final.converged)}
     return read | {"l2": best.l2, "validation_top1": float(best.score[0])} | fit

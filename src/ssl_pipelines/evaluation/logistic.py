@@ -15,7 +15,7 @@ from torch import Tensor
 from ssl_pipelines.algorithms.lapack import one_lapack_thread
 from ssl_pipelines.algorithms.lbfgs import Minimum, minimize
 
-CELLS = 2**19  # numbers of features, or of logits, that one block holds: both products find them in the cache
+CELLS = 2**19  # numbers in one block of features or of logits, so that both matrix products read from the cache
 STATE = 2**27  # float64 numbers that L-BFGS may keep; a longer path is cut into parts
 HISTORY = 10  # pairs that L-BFGS remembers
 SAMPLE, LEADING = 4096, 512  # rows from which the preconditioner is estimated, and directions that it tells apart
@@ -53,7 +53,8 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """The correlation of the features, about Q diag(values) Q^T + rest (1 - Q Q^T). It sets the speed, not the optimum."""
+    """The correlation of the features, about Q diag(values) Q^T + rest (1 - Q Q^T). It changes the solver's speed, not the
+    optimum."""
 
     directions: Tensor  # Q, (D, R), orthonormal
     values: Tensor  # (R,)

@@ -1,4 +1,4 @@
-"""What can be measured of one network's features: by their spectrum, by labels that they never saw, by views of the same image."""
+"""Measures of one network's features: from their spectrum, from labels, and from views of the same image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Measured:
 
 
 def mean_of(seeds: Sequence[Measured]) -> Measured:
-    """Over the seeds of a baseline, whose samples are the same: so is their interval."""
+    """The mean over a baseline's seeds, of values and of bootstrap samples, which are drawn alike for all seeds."""
     draws = [one.resampled for one in seeds if one.resampled is not None]
     said = " | ".join(dict.fromkeys(one.protocol for one in seeds))
     protocol = f"mean of {len(seeds)} seeds: {said}" if len(seeds) > 1 else said
@@ -43,7 +43,7 @@ def mean_of(seeds: Sequence[Measured]) -> Measured:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """The bootstrap samples of n images: the same for every network, so that their noise is common to what stands side by side."""
+    """The bootstrap samples of n images, the same for every network, so that compared networks share the noise of sampling."""
 
     seed: int
     made: dict[int, Floats] = field(default_factory=dict)
@@ -54,12 +54,12 @@ class Resampling:
         return self.made[n]
 
     def over_images(self, values: Tensor, protocol: str) -> Measured:
-        """(n,) float64, one an image."""
+        """Measured mean of `values` (n,) float64, one for each image."""
         numbers = values.numpy()
         return Measured(float(numbers.mean()), len(numbers), protocol, resampled_means(numbers, self.counts(len(numbers))))
 
     def over_pairs(self, kernel: Tensor, protocol: str) -> Measured:
-        """(n, n) float64, of which the diagonal is left out."""
+        """Measured mean of `values` (n, n) float64 without their diagonal."""
         numbers = kernel.numpy()
         return Measured(pair_mean(numbers), len(numbers), protocol, resampled_pair_means(numbers, self.counts(len(numbers))))
 
@@ -122,7 +122,7 @@ def aligned(first: Tensor, second: Tensor, again: Resampling, where: str) -> Mea
 
 
 def discriminant_rank(views: Tensor, where: str) -> Measured:
-    """(n, q, D)"""
+    """LiDAR of q views for each of n images, (n, q, D)."""
     n, q, d = views.shape
     bound = f", at most {n - 1:,} by the number of images" if n - 1 < d else ""
     return Measured(lidar(views), n, f"LiDAR, {q} views of {n:,} images as classes, delta 1e-4, eps 1e-8{bound}; {where}")

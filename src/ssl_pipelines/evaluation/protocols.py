@@ -12,7 +12,7 @@ OLD = "its protocol is a sentence of an earlier version: score it again with run
 
 
 def described(words: str) -> dict[str, Any]:
-    """The protocol of a number that decides nothing: words alone."""
+    """The protocol of a number that no decision is based on: words alone."""
     return {KIND: "described", "words": words}
 
 
@@ -80,7 +80,7 @@ def _layer(chosen: Facts) -> str:
 
 
 def _images(protocol: Facts) -> str:
-    """How a transfer set's images reach the encoder, where not as they are."""
+    """How a transfer set's images are changed for the encoder; empty where they are not."""
     shown = protocol.get("images", {})
     parts = [f"resized from {shown['view_size']} to {shown['size']} px"] if "view_size" in shown else []
     parts += [f"gray repeated in {shown['channels']} channels"] if "channels" in shown else []

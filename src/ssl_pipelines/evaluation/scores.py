@@ -1,4 +1,4 @@
-"""A score never stands alone: its interval, its protocol, and what the same protocol gives without pretraining."""
+"""Scores with their interval, their protocol, and what the same protocol gives without pretraining."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one model (or one seed of a baseline) said about the test images, before anyone looked at their labels."""
+    """The predictions of one model (or one seed of a baseline) for the test images, made before their labels are read."""
 
     predictions: NDArray[np.int64]  # (n,)
     protocol: Mapping[str, Any]
@@ -78,7 +78,7 @@ def _share(
 
 
 def write_scores(out: Path, room: str, scores: Sequence[Score], ids: NDArray, labels: NDArray, predictions: NDArray) -> None:
-    """<room>.predictions.parquet, then <room>.json: the scores appear last, each file whole or not at all."""
+    """Writes <stage>.predictions.parquet, then <stage>.json: the scores appear last, each file whole or not at all."""
     table = pd.DataFrame({"id": ids, "label": labels, "prediction": predictions}).astype("int64")
     with new_file(out / f"{room}.predictions.parquet") as partial:
         table.to_parquet(partial, index=False)

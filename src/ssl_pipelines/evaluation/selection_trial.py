@@ -1,4 +1,5 @@
-"""Would choosing have helped? Labels that are there are hidden, each strategy asks for a few of them, a linear probe learns from these.
+"""Simulates the choice of images to label: known labels are hidden, each strategy asks for a few of them, and a linear probe learns
+from these.
 
 All strategies choose from the same seeded samples of the pool. The probe's l2 is the one that suits random choices best on the
 validation images, for all strategies alike; the test images are answered once, by the final probes."""
@@ -26,7 +27,7 @@ from ssl_pipelines.evaluation.selection import ROOM, STRATEGIES, pick
 from ssl_pipelines.evaluation.stored import TRAINED, StoredFeatures
 
 RANDOM = "random"
-RANDOM_EACH = 5  # random choices a sample of the pool: chance is known better than what is compared with it
+RANDOM_EACH = 5  # random choices for each sample of the pool: the baseline is measured more exactly than the strategies
 TUNING = 10  # random choices on which l2 is chosen
 VALIDATION = 2000  # validation images, at most
 NUM_VALUES, ITERATIONS, TOLERANCE = 12, 300, 1e-5
@@ -92,7 +93,7 @@ def trial(features: Path, store: Path, config: SelectConfig, eval_layer: str, se
 
 
 def _correct(task: Task, name: str, sample: NDArray, budget: int, l2: float, seed: int, draw: int) -> NDArray[np.float64]:
-    """(test images,): is the answer right after learning from the labels that were asked for; of several choices the mean."""
+    """(test images,): whether each answer is right after learning from the chosen labels; of several choices the mean."""
     choices = range(RANDOM_EACH) if name == RANDOM else range(1)
     return np.mean([_probe(task, _asked(task, name, sample, budget, seed, draw, i), l2) for i in choices], axis=0)
 
@@ -108,7 +109,7 @@ def _probe(task: Task, rows: NDArray, l2: float) -> NDArray[np.bool_]:
 
 
 def _l2(task: Task, config: SelectConfig, budget: int, seed: int) -> float:
-    """The best for random choices on validation, on average; these choices are no others' and are not scored."""
+    """The l2 that is best on validation for random choices, on average; these choices serve nothing else and are not scored."""
     values, shares = grid(NUM_VALUES), np.zeros(NUM_VALUES)
     for i in range(TUNING):
         sample = task.sample(config, seed, config.draws + i)

@@ -1,4 +1,4 @@
-"""The features folder: who wrote which rows, of which layer."""
+"""Reads the features folder: rows of each source and layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StoredFeatures:
     folder: Path
     layers: tuple[str, ...]  # shallow to deep
     random_inits: tuple[str, ...]
-    final: str  # the one of `layers` that `encode` gives
+    final: str  # the layer among `layers` that `encode` gives
 
     @staticmethod
     def open(folder: Path) -> StoredFeatures:
@@ -47,7 +47,7 @@ class StoredFeatures:
         return wanted if wanted in self.layers else self.final
 
     def at(self, layer: str) -> StoredFeatures:
-        """The same with `layer` alone, so that nothing is chosen among several."""
+        """The same with `layer` alone, so that no layer is chosen."""
         return replace(self, layers=(layer,))
 
     def rows(self, source: str, layer: str, ids: NDArray[np.int64]) -> NDArray[np.float32]:

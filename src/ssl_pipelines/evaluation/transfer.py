@@ -45,7 +45,7 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What all sources said about one data set's test images.   outcomes: head -> source -> what each of its seeds said."""
+    """The answers of all sources for one data set's test images.   outcomes: head -> source -> what each of its seeds said."""
 
     dataset: str
     frame: Frame

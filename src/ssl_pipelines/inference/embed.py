@@ -19,7 +19,7 @@ from ssl_pipelines.inference.embeddings import as_table, schema_of
 from ssl_pipelines.inference.encoder import ImageEncoder, Vectors
 from ssl_pipelines.inference.sources import Images, Tables
 
-GROUP_BYTES = 32 << 20  # of vectors in a row group, which is what waits in memory for the disk
+GROUP_BYTES = 32 << 20  # bytes of vectors in a row group, which is held in memory until it is written
 
 Row = dict[str, Any]
 

@@ -98,7 +98,7 @@ class Tables(Parquet):
 
     @cached_property
     def _sorted(self) -> tuple[list[Shard], list[str]]:
-        """Labels and splits play no part."""
+        """The shards as they are listed: labels and splits are not read."""
         return self._shards, []
 
     def image(self, row: int, path: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Counting's loss: what is in the whole is the sum of what is in its parts."""
+"""Counting's loss: the counts of the whole image equal the sum of its tiles' counts."""
 
 from __future__ import annotations
 

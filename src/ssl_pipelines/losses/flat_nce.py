@@ -1,4 +1,4 @@
-"""FlatNCE: a contrastive loss whose gradient does not fade with small batches, and whose value says nothing."""
+"""FlatNCE: a contrastive loss whose gradient does not fade with small batches, and whose value is always 1."""
 
 from __future__ import annotations
 

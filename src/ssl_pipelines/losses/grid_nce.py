@@ -1,4 +1,4 @@
-"""InfoNCE over a grid: which patch, of all patches of all images, stands k rows below?"""
+"""InfoNCE over a grid: the patch k rows below is told from all patches of all images."""
 
 from __future__ import annotations
 

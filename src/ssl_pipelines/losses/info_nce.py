@@ -1,4 +1,4 @@
-"""InfoNCE: which of the candidates is the positive?"""
+"""InfoNCE: the cross entropy of telling the positive from the other candidates."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ssl_pipelines.losses.precision import full_precision
 
-EPSILON = 1e-7  # where no close neighbor is in the background, the loss is -log of this and pulls nowhere
+EPSILON = 1e-7  # added to the probability: without a close neighbor in the background the loss is -log of it, with no gradient
 
 
 @full_precision

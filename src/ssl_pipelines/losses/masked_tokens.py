@@ -1,4 +1,4 @@
-"""Which code stands where a patch is hidden."""
+"""BEiT's loss: the cross entropy of the codes of hidden patches."""
 
 from __future__ import annotations
 

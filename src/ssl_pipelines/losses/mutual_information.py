@@ -36,5 +36,6 @@ def mutual_information_loss(positive: Tensor, negative: Tensor, measure: Measure
         return (F.softplus(-positive) - math.log(2)).mean() + (F.softplus(negative) - math.log(2)).mean()
     if measure == "info_nce":
         return (torch.logaddexp(positive, negative.flatten(1).logsumexp(1, keepdim=True)) - positive).mean()
-    everywhere = gather_rows(negative.logsumexp((0, 1, 2)).view(1))  # a rank's each: the logarithm is of the mean over all
+    # One value for each rank: the logarithm is taken of the mean over all ranks.
+    everywhere = gather_rows(negative.logsumexp((0, 1, 2)).view(1))
     return everywhere.logsumexp(0) - math.log(negative.numel() * len(everywhere)) - positive.mean()

@@ -1,4 +1,4 @@
-"""What the losses over two views of a batch have in common: whose row is whose, over all ranks."""
+"""What the losses over two views of a batch share: rows, positives and negatives over all ranks."""
 
 from __future__ import annotations
 

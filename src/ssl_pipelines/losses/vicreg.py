@@ -1,4 +1,4 @@
-"""VICReg's three terms: views agree, no channel falls asleep, no two channels say the same."""
+"""VICReg's three terms: views agree, every channel keeps its variance, no two channels are correlated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of every method: one pure loss, and few hooks, each forced by a family."""
+"""The interface of every method: one pure loss, and a few hooks, each of which some family of methods needs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class ParamGroup:
     optimizer: str = "main"
     config: OptimizerConfig | None = None  # None: the run's
     schedule: Literal["run", "constant"] = "run"
-    lr_factor: float = 1.0  # times the learning rate that it would have
-    frozen_epochs: int = 0  # their gradients are None so long
+    lr_factor: float = 1.0  # factor on the learning rate that these parameters would have
+    frozen_epochs: int = 0  # number of epochs for which their gradients are None
     reset_each_epoch: bool = False
 
 
@@ -81,7 +81,7 @@ class Embed(Protocol):
 
 
 class Method(nn.Module, ABC):
-    """A self-supervised method. Evaluation, export and the kNN watch call `encode`, never an encoder directly.
+    """A self-supervised method. Evaluation, export and the collapse monitor call `encode`, never an encoder directly.
 
     `encoders` names the modules that encoder.safetensors holds: all that `encode` uses where it is given no stage. Other stages may
     need method.safetensors too: the code of an autoencoder, mu of a VAE, z_e of a VQ-VAE."""
@@ -94,7 +94,7 @@ class Method(nn.Module, ABC):
     judged_at: ClassVar[Literal["final", "best"]] = "final"  # "best": the stage is chosen on validation
     upstream: ClassVar[tuple[str, ...]] = ()  # earlier runs that its loss stands on: `pretrain.upstream.<name>` is to be given
     may_stand_on: ClassVar[tuple[str, ...]] = ()  # the same, but used only where they are given
-    upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": what the finetune room left
+    upstream_is: ClassVar[Literal["method", "classifier"]] = "method"  # "classifier": a network that the finetune stage has made
     upstream_same_size: ClassVar[bool] = True  # an upstream for images of another size is refused
     min_epochs: int = 1  # a run of fewer passes over the data is cut into so many epochs, each with its `before_epoch`
 
@@ -119,7 +119,7 @@ class Method(nn.Module, ABC):
         return self._upstream[name]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What the method stands on follows it to its device and type."""
+        """Moves the upstream models to the method's device and dtype too."""
         for model in self._upstream.values():
             model._apply(fn, recurse)
         return super()._apply(fn, recurse)
@@ -161,7 +161,7 @@ class Method(nn.Module, ABC):
     def project(self, images: Tensor) -> Tensor | None:
         """images (B, C, H, W) -> (B, D): what the loss compares, here `projector` of `encoder` where a method has one.
 
-        It collapses long before `encode` does, so the watch looks at it too."""
+        It collapses long before `encode` does, so the collapse monitor measures it too."""
         projector = getattr(self, "projector", None)
         return None if projector is None else projector(self.encoder(images))
 

@@ -21,7 +21,7 @@ class Classifier(nn.Module):
         if stage is not None and stage not in (stages := method.stages(probe)):
             raise unknown("finetune.stage", stage, stages)
         features = self._features(probe)
-        if not features.requires_grad:  # a teacher: never trained by gradients so far
+        if not features.requires_grad:  # what is evaluated follows by momentum, and no gradient has trained it so far
             method.requires_grad_(True)
             features = self._features(probe)
         with torch.random.fork_rng(devices=[]):

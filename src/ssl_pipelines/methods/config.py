@@ -19,19 +19,36 @@ class OptimizerConfig(Config):
     """One optimizer and its schedule: linear warm-up, then cosine to `final_lr_fraction` of the peak."""
 
     name: Literal["sgd", "adamw", "lars"] = "sgd"
-    lr: float = Field(default=0.06, gt=0, le=100)  # at `lr_batch` images
-    lr_batch: int | None = Field(default=256, ge=1)  # the peak is lr * batch_size / lr_batch; None: lr as it stands
-    momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd, lars
-    nesterov: bool = False  # sgd
-    betas: tuple[float, float] = (0.9, 0.999)  # adamw
-    weight_decay: float = Field(default=5e-4, ge=0, le=1)  # never on biases and norms
-    weight_decay_end: float | None = Field(default=None, ge=0, le=1)  # cosine from weight_decay to this
-    trust: float = Field(default=1e-3, gt=0, le=1)  # lars
+    """Optimizer. Change it together with `lr`: AdamW needs far smaller rates than SGD, LARS suits batches of thousands."""
+    lr: float = Field(default=0.06, gt=0, le=100)
+    """Learning rate at the peak of the schedule, for `lr_batch` images in a batch. Lower it where the loss jumps or becomes NaN,
+    raise it where it hardly falls."""
+    lr_batch: int | None = Field(default=256, ge=1)
+    """Number of images in a batch for which `lr` is meant: the peak is lr * batch_size / lr_batch. Null takes `lr` as it stands."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Share of the last update that is kept in the next one; sgd and lars only."""
+    nesterov: bool = False
+    """Whether SGD looks ahead along its momentum (Nesterov); sgd only."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of AdamW's averages of the gradient and of its square; adamw only. Lower the second, as to 0.95, where gradients
+    change quickly."""
+    weight_decay: float = Field(default=5e-4, ge=0, le=1)
+    """Weight decay on all weights but biases and norms."""
+    weight_decay_end: float | None = Field(default=None, ge=0, le=1)
+    """Weight decay at the end, reached from `weight_decay` by a cosine, as in DINO; null keeps it constant."""
+    trust: float = Field(default=1e-3, gt=0, le=1)
+    """Trust coefficient of LARS: size of an update over the size of its weights; lars only."""
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the run over which the learning rate rises linearly to its peak. Raise it where training is unstable at first."""
     schedule: Literal["cosine", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up: `cosine` falls to `final_lr_fraction` of the peak, `constant` stays."""
     final_lr_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Share of the peak learning rate at which the cosine ends."""
     clip: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradients, to which longer ones are scaled down; null never clips. Set it, as to 1, where the loss
+    jumps."""
     clip_per: Literal["all", "tensor"] = "all"
+    """What `clip` measures: all gradients together, or each tensor by itself, as DINO does."""
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -55,6 +72,7 @@ class MethodConfig(Config):
     chosen_first: ClassVar[tuple[str, ...]] = ()  # keys that defaults of others depend on: `loss`, which brings its temperature
 
     views: ViewPlan
+    """Views that the method draws of each image: their number, sizes and random transforms."""
 
     def trained_on(self, size: int) -> int:
         """px a side of what the encoder is trained on, of views of `size` px: these, or the smaller pieces that a method cuts from them."""

@@ -33,11 +33,13 @@ class LikelihoodConfig(MethodConfig):
 
 
 class LevelsConfig(LikelihoodConfig):
-    levels: int = Field(default=256, ge=2, le=256)  # a channel: the 256 values of a byte, in so many equal parts
+    levels: int = Field(default=256, ge=2, le=256)
+    """Number of levels of a channel: the 256 values of a byte in so many equal parts. Fewer are easier to learn and show less."""
 
 
 class LikelihoodMethod(Method):
-    """Its network keeps an order of pixels, so it brings its own; `symbols` says what is coded, `log_likelihood` how well."""
+    """A method with an exact likelihood. Its network depends on the order of pixels, so it brings its own; `symbols` says what is
+    coded, `log_likelihood` how well."""
 
     judged_at = "best"
     compares_within_batch = False
@@ -50,7 +52,7 @@ class LikelihoodMethod(Method):
 
     @abstractmethod
     def log_likelihood(self, images: Tensor) -> Tensor | None:
-        """(B, C, H, W) in [0, 1] -> log p of each image's symbols in nats, (B,); None where the objective is none of a density."""
+        """(B, C, H, W) in [0, 1] -> log p of each image's symbols in nats, (B,); None where the objective is no likelihood."""
 
     @abstractmethod
     def symbols(self, images: Tensor) -> Tensor:

@@ -31,9 +31,13 @@ class VisiblePatchesConfig(MethodConfig):
 
     views: ViewPlan = bicubic(one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5)))
     mask_fraction: float = Field(default=0.75, gt=0, lt=1)
+    """Share of the patches that are hidden from the encoder. MAE takes 0.75; a larger share is faster."""
     decoder_dim: int = Field(default=128, ge=8, le=4096, multiple_of=8)
+    """Width of each decoder; a multiple of 8. MAE takes 512."""
     decoder_depth: int = Field(default=2, ge=1, le=24)
+    """Number of blocks of each decoder. MAE takes 8; a light one suits small images."""
     decoder_heads: Literal[1, 2, 4, 8, 16] = 4
+    """Number of attention heads of each decoder; it divides `decoder_dim`."""
 
     def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
         if backbone.positions != "sincos":

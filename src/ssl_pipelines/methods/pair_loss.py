@@ -58,7 +58,8 @@ class InfoNCE(_Block):
 class CLIP(_Block):
     own_temperature = 0.07  # where learning starts
     name: Literal["clip"] = "clip"
-    max_scale: float = Field(default=100, ge=1, le=10_000)  # of the cosines: 1 / temperature is held below it, from the start
+    max_scale: float = Field(default=100, ge=1, le=10_000)
+    """Bound on 1 / temperature, the factor of the cosines, which is learnt. The paper takes 100."""
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return clip(z1, z2, temperature)
@@ -70,7 +71,8 @@ class CLIP(_Block):
 class InvaSpread(_Block):
     own_temperature = 0.1
     name: Literal["inva_spread"] = "inva_spread"
-    form: Literal["paper", "code"] = "paper"  # the paper's equation, or the authors' code: 2B rows, keys without gradient
+    form: Literal["paper", "code"] = "paper"
+    """Loss: the paper's equation, or what the authors' code minimizes (all 2B rows, keys without gradient)."""
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return (inva_spread if self.form == "paper" else inva_spread_released)(z1, z2, temperature)
@@ -79,8 +81,12 @@ class InvaSpread(_Block):
 class Triplet(_Block):
     own_temperature = None
     name: Literal["triplet"] = "triplet"
-    mining: Literal["semi_hard", "batch_hard"] = "semi_hard"  # Schroff 2015, Hermans 2017
-    margin: Annotated[float, Field(ge=0, le=4)] | Literal["soft"] = 0.2  # soft: log(1 + exp(.)), batch_hard only
+    mining: Literal["semi_hard", "batch_hard"] = "semi_hard"
+    """Negative that counts: `semi_hard`, the nearest beyond the positive (Schroff et al. 2015), or `batch_hard`, the nearest of all
+    (Hermans et al. 2017)."""
+    margin: Annotated[float, Field(ge=0, le=4)] | Literal["soft"] = 0.2
+    """Distance by which a negative is to lie further than the positive; `soft` is log(1 + exp(.)) without a margin, with
+    mining=batch_hard only."""
 
     @model_validator(mode="after")
     def _soft_where_there_is_such(self) -> Self:
@@ -98,9 +104,13 @@ class AlignUniform(_Block):
     own_temperature = None
     name: Literal["align_uniform"] = "align_uniform"
     alpha: float = Field(default=2.0, gt=0, le=10)
+    """Power of the distance between two views of an image. The paper takes 2."""
     t: float = Field(default=2.0, gt=0, le=100)
+    """Width parameter of the Gaussian kernel of uniformity: larger looks at nearer pairs. The paper takes 2."""
     align_weight: float = Field(default=1.0, ge=0, le=100)
+    """Weight of alignment: how near two views of an image lie."""
     uniform_weight: float = Field(default=1.0, ge=0, le=100)
+    """Weight of uniformity: how evenly all images spread over the sphere. Raise it where the representation collapses."""
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return align_uniform(z1, z2, self.alpha, self.t, self.align_weight, self.uniform_weight)
@@ -111,7 +121,9 @@ class AlignUniform(_Block):
 
 class Debiased(_Block):
     name: Literal["debiased"] = "debiased"
-    positive_prior: float = Field(default=0.1, ge=0, lt=1)  # chance that two images are of one class
+    positive_prior: float = Field(default=0.1, ge=0, lt=1)
+    """Chance, 0 to below 1, that two images are of one class, for which the negatives are corrected; 0 is NT-Xent. Set it to 1 /
+    number of classes."""
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return debiased(z1, z2, temperature, self.positive_prior)
@@ -120,7 +132,10 @@ class Debiased(_Block):
 class HardNegative(_Block):
     name: Literal["hard_negative"] = "hard_negative"
     positive_prior: float = Field(default=0.1, ge=0, lt=1)
-    beta: float = Field(default=1.0, ge=0, le=100)  # 0: all negatives alike
+    """Chance, 0 to below 1, that two images are of one class, for which the negatives are corrected. Set it to 1 / number of
+    classes."""
+    beta: float = Field(default=1.0, ge=0, le=100)
+    """Exponent by which nearer negatives weigh more; 0 weighs all alike, which is the debiased loss. The authors' code takes 1."""
 
     def __call__(self, z1: Tensor, z2: Tensor, temperature: Any) -> Tensor:
         return hard_negative(z1, z2, temperature, self.positive_prior, self.beta)
@@ -159,8 +174,12 @@ class PairConfig(MethodConfig):
 
     chosen_first = ("loss",)
 
-    temperature: float | None = Field(default=0.5, gt=0, le=10)  # the loss's own where another loss is named; None: it reads none
+    temperature: float | None = Field(default=0.5, gt=0, le=10)
+    """Temperature of the cosines; where another loss is named, its own paper's, and null for losses that read none. Lower it to
+    weigh near negatives more."""
     loss: PairLoss = NTXent()
+    """Loss that compares the two views; a plain name takes that loss's own defaults. Change it to compare losses with all else
+    equal."""
 
     @model_validator(mode="before")
     @classmethod
@@ -204,5 +223,6 @@ class PairCriterion(nn.Module):
             self.learnt.clamp()
 
     def param_groups(self) -> list[ParamGroup]:
-        """Its gradient is as large as the scale, and it stands in an exponent: the network's rate would throw it about."""
+        """CLIP's temperature learns at a hundredth of the rate: it is an exponent with gradients as large as the scale, and would
+        jump at the network's rate."""
         return [ParamGroup(self.learnt, lr_factor=0.01)] if self.learnt else []

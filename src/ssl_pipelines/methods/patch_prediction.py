@@ -21,9 +21,13 @@ class PatchPredictionConfig(MethodConfig):
 
     views: ViewPlan = one_view(ViewRecipe(crop="padded", padding=2, flip=0.5))
     grid: int = Field(default=5, ge=3, le=15)
-    steps: int = Field(default=3, ge=1, le=13)  # rows 2 to steps + 1 away are predicted
+    """Number of overlapping patches along a side. The paper takes 7 for 256 px."""
+    steps: int = Field(default=3, ge=1, le=13)
+    """Number of rows that are predicted, from 2 to `steps` + 1 rows away; at most `grid` - 2."""
     context_dim: int = Field(default=256, ge=8, le=4096)
+    """Width of the context network's blocks."""
     context_depth: int = Field(default=3, ge=1, le=32)
+    """Number of residual blocks of the context network; each sees one row more above."""
 
     @model_validator(mode="after")
     def _rows_are_there(self) -> Self:

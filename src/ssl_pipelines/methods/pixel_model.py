@@ -23,8 +23,12 @@ SHOWN = 8  # images
 
 class PixelModelConfig(LevelsConfig):
     output: Literal["softmax", "logistic_mixture"] = "softmax"
-    components: int = Field(default=10, ge=1, le=64)  # of the mixture
-    head_dim: int = Field(default=64, ge=8, le=4096)  # between the network and the numbers of a pixel's distribution
+    """Distribution of a pixel: a softmax over the levels of each channel in turn, or a mixture of discretized logistics, which is
+    cheaper for many levels."""
+    components: int = Field(default=10, ge=1, le=64)
+    """Number of components of the mixture, with output=logistic_mixture."""
+    head_dim: int = Field(default=64, ge=8, le=4096)
+    """Width of the layer between the network and the numbers of a pixel's distribution."""
 
     @model_validator(mode="after")
     def _components_are_used(self) -> Self:
@@ -45,7 +49,7 @@ class PixelModel(LikelihoodMethod):
 
     def __init__(self, config: PixelModelConfig, parts: Parts):
         super().__init__(config, parts)
-        self.colors = self.channels if config.output == "softmax" else 1  # that features are told apart by
+        self.colors = self.channels if config.output == "softmax" else 1  # number of color groups that features are divided into
 
     def build_head(self, dim: int) -> nn.Sequential:
         """From the network's last map to the numbers of each pixel's distribution."""

@@ -1,4 +1,4 @@
-"""What methods that stand on a finished one ask of it."""
+"""What methods with a finished teacher ask of it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.distributed import gather_rows, local_rows, world_size
 from ssl_pipelines.networks.scores import row_scores
 
-DENSE_UP_TO = 32  # bank rows a drawn one; below it all scores at once are faster than collecting (B, M, D) rows, beyond it slower
+DENSE_UP_TO = 32  # bank rows for each drawn row: up to so many, all scores at once are faster than collecting (B, M, D) rows
 
 
 def bank_negatives(asked: int | None, num_samples: int) -> int:

@@ -34,7 +34,8 @@ class CodePrior(nn.Module):
         return self.along(above, x)
 
     def along(self, above: Tensor, x: Tensor) -> Tensor:
-        """What the rows above say and the embedded codes, (B, D, h, w) each, of any rows -> logits (B, K, h, w): each row for itself."""
+        """Features of the rows above and the embedded codes, (B, D, h, w) each, of any rows -> logits (B, K, h, w): each row for
+        itself."""
         left = F.pad(x, (1, 0))[..., :-1]  # column c of column c - 1
         x = self.mix(torch.cat([above, left], dim=1))
         for block in self.blocks:
@@ -44,7 +45,8 @@ class CodePrior(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, height: int, width: int) -> Tensor:
-        """-> (count, height, width) int64, place by place, by torch's global generator. The rows above are looked at once a row."""
+        """-> (count, height, width) int64, place by place, by torch's global generator. The rows above are encoded once for each
+        row."""
         codes = torch.zeros(count, height, width, dtype=torch.int64, device=self.embed.weight.device)
         for row in range(height):
             seen = self.embed(codes[:, max(0, row - 1 - self.depth) : row + 1]).movedim(-1, 1)  # all that is within sight

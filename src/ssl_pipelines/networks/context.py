@@ -1,4 +1,4 @@
-"""What the rows above say: a network over a grid that never looks down."""
+"""A network over a grid whose rows depend on themselves and on rows above alone."""
 
 from __future__ import annotations
 

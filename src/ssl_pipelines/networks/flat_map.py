@@ -1,4 +1,4 @@
-"""The last map of a small patch as one row: where in the patch something is remains readable."""
+"""The last map of a small patch, flattened, so that positions within the patch stay readable."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Affine(nn.Module):
-    """(B, C, H, W) -> a scale and an offset a channel, where a norm would stand but nothing may be looked at."""
+    """(B, C, H, W) -> a scale and an offset for each channel, in place of a norm where no statistics may be used."""
 
     def __init__(self, channels: int):
         super().__init__()

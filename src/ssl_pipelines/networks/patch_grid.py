@@ -1,4 +1,4 @@
-"""An image as a grid of overlapping patches that know nothing of each other."""
+"""An image as a grid of overlapping patches, each encoded independently of the others."""
 
 from __future__ import annotations
 

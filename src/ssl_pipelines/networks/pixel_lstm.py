@@ -22,7 +22,8 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RowLSTM(nn.Module):
-    """Rows from top to bottom. Place (i, j) hears of a triangle above it alone, for the state moves one column a row: by design."""
+    """Rows from top to bottom. Place (i, j) depends on a triangle above it alone, for the state moves one column a row, by
+    design."""
 
     def __init__(self, into: int, units: int, colors: int):
         super().__init__()
@@ -31,7 +32,7 @@ class RowLSTM(nn.Module):
         self.from_state = nn.Conv1d(units, 4 * units, 3, padding=1, bias=False)
 
     def step(self, given: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the input says to a row (B, 4 h, W), the state of the row above -> its own, hidden and cell (B, h, W)."""
+        """The input's gates for a row (B, 4 h, W) and the state of the row above -> the row's state, hidden and cell (B, h, W)."""
         hidden, cell = state
         return lstm_step((given + self.from_state(hidden)).unflatten(1, (4, self.units)), cell)
 
@@ -70,7 +71,7 @@ def unskew(x: Tensor) -> Tensor:
 
 
 class DiagonalBiLSTM(nn.Module):
-    """Diagonals from the upper left and from the upper right corner, whose sum hears of all pixels before.
+    """Diagonals from the upper left and from the upper right corner, whose sum depends on all pixels before.
 
     A place reads the states to its left (right) and above. What comes from the right is moved down a row before the sum: in its own row
     it has seen what is still to be predicted."""
@@ -83,7 +84,7 @@ class DiagonalBiLSTM(nn.Module):
         self.from_state = nn.Conv1d(2 * units, 8 * units, 2, bias=False, groups=2)
 
     def given(self, x: Tensor) -> list[Tensor]:
-        """What the input says to both directions, each (B, 4 h, H, W), the second one mirrored."""
+        """The input's gates for both directions, each (B, 4 h, H, W), the second one mirrored."""
         left, right = self.from_input
         return [left(x), right(x).flip(3)]
 
@@ -132,7 +133,8 @@ class PixelLSTM(PixelNet):
     """A masked 7 x 7 convolution to 2 h features, then layers of h units, each widened again and added to its input.
 
     Differs, with diagonals: the image has a column of zeros more on its right. The first mask hides a pixel from the features at its own
-    place, and there is no other place right of a row's last pixel: without the column the row below would hear of it nearby alone."""
+    place, and there is no other place right of a row's last pixel: without the column the row below would know that pixel nearby
+    alone."""
 
     def __init__(self, in_channels: int, units: int, depth: int, colors: int, kind: Literal["row", "diagonal"]):
         super().__init__(in_channels, 2 * units)

@@ -35,7 +35,8 @@ class PixelNet(Encoder):
 
     @abstractmethod
     def above(self, images: Tensor, i: int, memory: Any) -> Any:
-        """What the rows above say to row i. `memory`: the same of row i - 1, None for row 0; rows from i on are not read."""
+        """Features of the rows above row i, which it is predicted from. `memory`: the same of row i - 1, None for row 0; rows from
+        i on are not read."""
 
     @abstractmethod
     def row(self, images: Tensor, i: int, memory: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""A vision transformer that takes an image for a bag of patches, some of which the others may look at."""
+"""A vision transformer without positions, in which all patches attend to some of the patches, the context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision transformer that knows only how far its patches lie apart."""
+"""A vision transformer with relative position biases in place of absolute positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A convolutional network without padding: a place of a map sees its own stretch of the image and nothing else, not even the border."""
+"""A convolutional network without padding: a place of a map depends on its own part of the image alone, and not on the border."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,30 @@ from ssl_pipelines.artifacts import Artifact, Record
 
 
 class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
-    """`filepath` is the record beside the artifact; its folder is the artifact's."""
+    """`filepath` is the record beside the artifact; its folder is the artifact's.
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    `outputs`: the files and folders of the artifact below its folder; none where it owns the whole folder. `resumes`: what was done so far
+    lies in the folder, so that a killed stage goes on. `unstable`: outputs that differ between equal results. `metrics`: the output that
+    DVC shows as metrics. `orchestration.stages` reads all of them."""
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        outputs: Sequence[str] = (),
+        resumes: bool = False,
+        unstable: Sequence[str] = (),
+        metrics: str = "",
+        metadata: dict[str, Any] | None = None,
+    ):
         self._record = Path(filepath)
+        self._said = {"outputs": [*outputs], "resumes": resumes, "unstable": [*unstable], "metrics": metrics}
         self.metadata = metadata
 
     def load(self) -> Artifact:
         record = Record.read(self._record)
         if record is None:
-            raise DatasetError(f"{self._record} is not there: the room before has not run")
+            raise DatasetError(f"{self._record} is not there: the stage before has not run")
         return Artifact(self._record.parent, record.fingerprint)
 
     def save(self, data: Artifact) -> None:
@@ -32,4 +47,4 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         return self._record.is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._record)}
+        return {"filepath": str(self._record)} | {key: value for key, value in self._said.items() if value}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.artifacts.errors import unknown
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import DiagnoseConfig, FewLabelsConfig, FinetuneConfig, FinetuneRecipe, SelectConfig
+from ssl_pipelines.evaluation.config import FewLabelsConfig, FinetuneConfig, FinetuneRecipe
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.transfer_config import TransferConfig
+from ssl_pipelines.orchestration.stages import project_stages
 
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SAMPLES = 65_536  # a memory bank has a row for each; as many as the longest usual queue, so that few given sizes exceed it
 COLORS = 3  # channels, where the data set decides them
 CLASSES = 2
+LAYER = "eval_layer"  # the key by which a stage can be told another layer
 
 
 def check_layers(parameters: Parameters, stages: Collection[str]) -> None:
@@ -68,10 +69,10 @@ def _check_recipe(prefix: str, recipe: FinetuneRecipe, method: Method) -> None:
 
 
 def _layers(parameters: Parameters) -> Iterator[tuple[str, str | None]]:
-    yield "diagnose.eval_layer", parameters.block("diagnose", DiagnoseConfig).eval_layer
-    yield "few_labels.eval_layer", parameters.block("few_labels", FewLabelsConfig).eval_layer
-    yield "transfer_eval.eval_layer", parameters.block("transfer_eval", TransferConfig).eval_layer
-    yield "select.eval_layer", parameters.block("select", SelectConfig).eval_layer
+    """Of the stages alone: a tool may read another model than this project's."""
+    for stage in project_stages().making:
+        if hasattr(parameters.blocks.get(stage.name), LAYER):
+            yield f"{stage.name}.{LAYER}", getattr(parameters.blocks[stage.name], LAYER)
 
 
 def _recipes(parameters: Parameters) -> Iterator[tuple[str, FinetuneRecipe]]:

@@ -4,57 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from ssl_pipelines.artifacts import Config, InputError
 from ssl_pipelines.artifacts.config import unknown_key
 from ssl_pipelines.data.config import DatasetConfig
-from ssl_pipelines.evaluation.config import (
-    DiagnoseConfig,
-    ExtractConfig,
-    FewLabelsConfig,
-    FinetuneConfig,
-    KnnConfig,
-    LinearConfig,
-    SelectConfig,
-)
-from ssl_pipelines.evaluation.export.config import ExportConfig
-from ssl_pipelines.inference.config import EmbedConfig, SearchConfig
 from ssl_pipelines.methods.config import deep_merge
 from ssl_pipelines.methods.first_runs import FirstRuns
 from ssl_pipelines.methods.registry import method_class
+from ssl_pipelines.orchestration.models.named import place_of
+from ssl_pipelines.orchestration.models.promote_config import PromoteConfig
 from ssl_pipelines.orchestration.paths import home_root
-from ssl_pipelines.orchestration.promotion_config import PromoteConfig
-from ssl_pipelines.orchestration.rooms import TOOLS
-from ssl_pipelines.orchestration.transfer_config import TransferConfig
-from ssl_pipelines.orchestration.upstream import place_of
-from ssl_pipelines.orchestration.validation_config import ValidateConfig
-from ssl_pipelines.reporting.config import CompareConfig, ReportConfig
+from ssl_pipelines.orchestration.stages import RUN, RUN_KEYS, RUNTIME, project_stages
 from ssl_pipelines.training.config import RunConfig
 from ssl_pipelines.training.runtime import RuntimeConfig
 
-BLOCKS: dict[str, type[Config]] = {
-    "dataset": DatasetConfig,
-    "validate": ValidateConfig,
-    "extract_features": ExtractConfig,
-    "linear_eval": LinearConfig,
-    "knn_eval": KnnConfig,
-    "diagnose": DiagnoseConfig,
-    "finetune": FinetuneConfig,
-    "few_labels": FewLabelsConfig,
-    "report": ReportConfig,
-    "transfer_eval": TransferConfig,
-    "select": SelectConfig,
-    "promote": PromoteConfig,
-    "export": ExportConfig,
-    "compare": CompareConfig,
-    "embed": EmbedConfig,
-    "search": SearchConfig,
-    "runtime": RuntimeConfig,
-}
+
+@runtime_checkable
+class Sized(Protocol):
+    """A block that leaves what it does not say of images to the size of `dataset`."""
+
+    def sized(self, size: int) -> Config: ...
+
+
 PATHS = ("root", "labels")  # of the dataset block
 T = TypeVar("T", bound=Config)
-RUN_KEYS = ("method", "methods", "backbone", "pretrain", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +47,18 @@ class Parameters:
         """`num_samples`: training images, where they are known; defaults of the run fit them then.
 
         Raises InputError, one line, for a key or value that is refused."""
+        known = project_stages().blocks
         for key in tree:
-            if key not in BLOCKS and key not in RUN_KEYS:
-                raise unknown_key(str(key), [*BLOCKS, *RUN_KEYS])
-        blocks = {key: model.of(tree.get(key), key) for key, model in BLOCKS.items()}
+            if key not in known and key not in RUN_KEYS:
+                raise unknown_key(str(key), [*known, *RUN_KEYS])
+        blocks = {key: model.of(tree.get(key), key) for key, model in known.items()}
         dataset = blocks["dataset"]
         assert isinstance(dataset, DatasetConfig)
         given = {key: getattr(dataset, key) for key in PATHS}
         blocks["dataset"] = dataset.model_copy(update={key: _absolute(path) for key, path in given.items()})
-        transfer, promote = blocks["transfer_eval"], blocks["promote"]
-        assert isinstance(transfer, TransferConfig)
+        blocks |= {key: block.sized(dataset.size) for key, block in blocks.items() if isinstance(block, Sized)}
+        promote = blocks["promote"]
         assert isinstance(promote, PromoteConfig)
-        blocks["transfer_eval"] = transfer.sized(dataset.size)
         run = RunConfig.resolve({key: tree[key] for key in RUN_KEYS if key in tree}, dataset.size, num_samples)
         named, source = dict(run.pretrain.upstream), run.pretrain.init_from
         found = {
@@ -102,7 +76,7 @@ class Parameters:
 
     @property
     def runtime(self) -> RuntimeConfig:
-        return self.block("runtime", RuntimeConfig)
+        return self.block(RUNTIME, RuntimeConfig)
 
     def block(self, key: str, kind: type[T]) -> T:
         found = self.blocks[key]
@@ -110,10 +84,10 @@ class Parameters:
         return found
 
     def read_by(self, keys: tuple[str, ...]) -> dict[str, Any]:
-        """The part of the tree that a room reads, resolved. "run" stands for all that pretraining computes."""
+        """The part of the tree that a stage reads, resolved. "run" stands for all that pretraining computes."""
         parts: dict[str, Any] = {}
         for key in keys:
-            if key == "run":
+            if key == RUN:
                 body = self.run.dump()
                 parts |= {"method": body["method"], "methods": {body["method"]: body["method_config"]}, "seed": body["seed"]}
                 parts |= {"backbone": body["backbone"], "pretrain": body["pretrain"] | {"upstream": sorted(self.given_upstream)}}
@@ -125,7 +99,8 @@ class Parameters:
 
     def tree(self) -> dict[str, Any]:
         """All of it, for the log."""
-        tree = self.read_by(("run", *(key for key in BLOCKS if key not in TOOLS)))
+        stages = project_stages()
+        tree = self.read_by((RUN, *(key for key in stages.blocks if key not in stages or stages[key].artifact)))
         return tree | {"pretrain": tree["pretrain"] | {"upstream": dict(self.given_upstream)}}
 
 

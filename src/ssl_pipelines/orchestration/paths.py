@@ -26,3 +26,14 @@ def home_root() -> Path:
 def lock_of(what: str, place: Path) -> Path:
     """The lock of the one writer of `place`, wherever that lies."""
     return project_root() / "data" / ".locks" / f"{what}-{digest(str(place))[:8]}.lock"
+
+
+def lock_of_stage(name: str) -> Path:
+    """The lock of the one writer of a stage."""
+    return project_root() / "data" / ".locks" / f"{name}.lock"
+
+
+def shown(path: Path) -> str:
+    """Below the project as it is written there, else in full."""
+    root = project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -1,4 +1,4 @@
-"""What one command knows of itself: what was asked, how long each room took, and the MLflow run that listens."""
+"""What one command knows of itself: what was asked, how long each stage took, and the MLflow run that listens."""
 
 from __future__ import annotations
 
@@ -7,39 +7,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ssl_pipelines.orchestration.parameters import Parameters
-    from ssl_pipelines.orchestration.tracking import Tracker
+    from ssl_pipelines.orchestration.mlflow.tracking import Tracker
 
 
 @dataclass
 class Session:
     asked: tuple[str, ...] = ()  # pipelines named on the command line; empty: all
     command: str = ""
-    parameters: Parameters | None = None
     tracker: Tracker | None = None
-    seconds: dict[str, float | None] = field(default_factory=dict)  # room -> seconds; None: it was up to date
-    skipped: dict[str, str] = field(default_factory=dict)  # room -> what it needs
-
-    def note(self, room: str, seconds: float | None) -> None:
-        self.seconds[room] = seconds
-
-    def skip(self, room: str, reason: str) -> None:
-        self.skipped[room] = reason
+    seconds: dict[str, float | None] = field(default_factory=dict)  # stage -> seconds; None: it was up to date
+    skipped: dict[str, str] = field(default_factory=dict)  # stage -> what it needs
 
     def unmet(self) -> str | None:
         """What was asked for by name and could not be done. DVC names every stage, so there it is no fault."""
         if os.environ.get("DVC_STAGE"):
             return None
-        return next((reason for room, reason in self.skipped.items() if room in self.asked), None)
+        return next((reason for stage, reason in self.skipped.items() if stage in self.asked), None)
 
+    def finish(self, status: str) -> None:
+        """Closes the MLflow run that this command has opened, if any."""
+        if self.tracker is not None:
+            self.tracker.finish(status)
 
-_session = Session()
-
-
-def current() -> Session:
-    return _session
-
-
-def begin(session: Session) -> None:
-    global _session
-    _session = session
+    @property
+    def title(self) -> str:
+        """Of the MLflow run of an evaluation."""
+        return f"evaluation: {', '.join(self.asked) or 'all'}"

@@ -1,4 +1,4 @@
-"""The last screen of a run: results beside their baselines, time per room, what to open next."""
+"""The last screen of a run: results beside their baselines, time per stage, what to open next."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rich.table import Table
 
 from ssl_pipelines.artifacts import read_json
 from ssl_pipelines.orchestration.paths import project_root
-from ssl_pipelines.orchestration.rooms import ROOMS
-from ssl_pipelines.orchestration.session import current
+from ssl_pipelines.orchestration.session import Session
+from ssl_pipelines.orchestration.stages import project_stages
 
 ROWS = (
     ("linear probe", "linear", "top1", (("random init", "random_init_top1"), ("raw pixels", "raw_pixels_top1"))),
@@ -17,19 +17,18 @@ ROWS = (
 )
 
 
-def print_summary() -> None:
+def print_summary(session: Session) -> None:
     """To standard output; results only where the report was part of the command."""
     console = Console(highlight=False)
-    session = current()
     if not session.seconds:
         return
-    reporting = project_root() / ROOMS["report"].folder
+    reporting = project_root() / project_stages()["report"].folder
     if "report" in session.seconds and (reporting / "metrics.json").is_file():
         _results(console, read_json(reporting / "metrics.json"))
-    _times(console)
-    for room, reason in session.skipped.items():
-        console.print(f"{room} was skipped: {reason}", soft_wrap=True)
-    _next_steps(console)
+    _times(console, session)
+    for stage, reason in session.skipped.items():
+        console.print(f"{stage} was skipped: {reason}", soft_wrap=True)
+    _next_steps(console, session)
 
 
 def _results(console: Console, metrics: dict) -> None:
@@ -40,8 +39,8 @@ def _results(console: Console, metrics: dict) -> None:
     )
     for column in ("", "this encoder", "baselines"):
         table.add_column(column)
-    for title, room, key, baselines in ROWS:
-        scores = metrics.get(room)
+    for title, block, key, baselines in ROWS:
+        scores = metrics.get(block)
         if not scores or key not in scores:
             continue
         beside = ", ".join(f"{name} {scores[other]:.1%}" for name, other in baselines if other in scores)
@@ -51,22 +50,22 @@ def _results(console: Console, metrics: dict) -> None:
         console.print(table)
 
 
-def _times(console: Console) -> None:
-    parts = [f"{name} {'up to date' if seconds is None else f'{seconds:.0f} s'}" for name, seconds in current().seconds.items()]
+def _times(console: Console, session: Session) -> None:
+    parts = [f"{name} {'up to date' if seconds is None else f'{seconds:.0f} s'}" for name, seconds in session.seconds.items()]
     console.print()
-    console.print(f"time per room: {', '.join(parts)}", soft_wrap=True)
+    console.print(f"time per stage: {', '.join(parts)}", soft_wrap=True)
 
 
-def _next_steps(console: Console) -> None:
-    root = project_root()
+def _next_steps(console: Console, session: Session) -> None:
+    root, stages = project_root(), project_stages()
     paths = {
-        "report": (f"{ROOMS['report'].folder}/report.html", "open in a browser"),
-        "validate": (f"{ROOMS['validate'].folder}/validation.html", "what was found in the data"),
-        "pretrain": (f"{ROOMS['pretrain'].folder}/encoder.safetensors", "the encoder"),
-        "few_labels": (f"{ROOMS['few_labels'].folder}/few_labels.html", "whether pretraining is worth it"),
+        "report": (f"{stages['report'].folder}/report.html", "open in a browser"),
+        "validate": (f"{stages['validate'].folder}/validation.html", "what was found in the data"),
+        "pretrain": (f"{stages['pretrain'].folder}/encoder.safetensors", "the encoder"),
+        "few_labels": (f"{stages['few_labels'].folder}/few_labels.html", "whether pretraining is worth it"),
     }
-    for room, (path, words) in paths.items():
-        if room in current().seconds and (root / path).exists():
+    for stage, (path, words) in paths.items():
+        if stage in session.seconds and (root / path).exists():
             console.print(f"  {path}  {words}", soft_wrap=True)
     if (root / "mlflow.db").exists():
         console.print("  make ui  every run, in the MLflow UI", soft_wrap=True)

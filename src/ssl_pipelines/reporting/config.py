@@ -12,17 +12,26 @@ MOST_RUNS = 10  # that can be told apart by color
 
 
 class ReportConfig(Config):
-    neighbors_queries: int = Field(default=8, ge=1, le=64)  # test images whose neighbors are shown
+    """How much the report's pictures show."""
+
+    neighbors_queries: int = Field(default=8, ge=1, le=64)
+    """Number of images whose nearest neighbors the report shows."""
     neighbors: int = Field(default=8, ge=1, le=32)
-    map_points: int = Field(default=2000, ge=10, le=20_000)  # t-SNE takes about 5 s for 2,000 on one core
+    """Number of nearest neighbors that are shown of each of these images."""
+    map_points: int = Field(default=2000, ge=10, le=20_000)
+    """Number of images on the map of embeddings; t-SNE takes about 5 s for 2,000 on one core."""
     map: Literal["tsne", "pca"] = "tsne"
+    """How embeddings are laid out in the plane: `tsne` shows clusters, `pca` is faster and keeps large distances."""
 
 
 class CompareConfig(Config):
-    """`runs`: MLflow run ids or the beginnings of them, run names, DVC experiments, folders of other checkouts; empty: the newest."""
+    """Which runs stand beside each other on one page."""
 
     # The beginning of an id may look like a number to whoever reads the command line.
     runs: Annotated[tuple[Annotated[UserPath, Field(coerce_numbers_to_str=True)], ...], ONE_OR_SEVERAL] = Field(
         default=(), max_length=MOST_RUNS
     )
-    newest: int = Field(default=3, ge=2, le=MOST_RUNS)  # how many, where none are named
+    """Runs to compare, up to 10: MLflow run ids or their beginnings, run names, DVC experiments, folders of other checkouts. Empty
+    takes the newest."""
+    newest: int = Field(default=3, ge=2, le=MOST_RUNS)
+    """Number of newest runs that are compared where `runs` is empty."""

@@ -1,1 +1,1 @@
-"""The one loop, its optimizers and schedules, checkpoints, and the watch over collapse and NaN."""
+"""The training loop, optimizers and schedules, checkpoints, and the monitor that ends a run at collapse or NaN."""

@@ -1,4 +1,5 @@
-"""One rank: `torchrun --nproc-per-node=N -m ssl_pipelines.training SPEC`. The same entry serves several hosts."""
+"""Trains as one rank of several: `torchrun --nproc-per-node=N -m ssl_pipelines.training SPEC`. The same entry serves several
+hosts."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def main(spec: Path) -> int:
     )
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Gloo beside NCCL: flags such as "interrupted" travel as CPU tensors.
+    # Gloo is loaded beside NCCL, since flags such as "interrupted" are reduced as CPU tensors.
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     work = Path(body["work"])
     try:

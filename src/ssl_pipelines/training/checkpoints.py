@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and hold no more than tensors and plain values."""
+"""Writes and reads checkpoints, which are whole or absent and hold nothing but tensors and plain values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torn by a full disk or a foreign hand: the one before it serves
+        except Exception as error:  # damaged by a full disk or another program: the checkpoint before it is read
             log.warning("%s cannot be read (%s); trying the one before it", path.name, type(error).__name__)
             continue
         if state["threads"] != torch.get_num_threads():

@@ -17,22 +17,34 @@ from ssl_pipelines.networks.config import BackboneConfig
 if TYPE_CHECKING:
     from ssl_pipelines.methods.base import Method
 
-LEAST_IMAGES = 2  # of a training: batch norm and contrast need a second one
+LEAST_IMAGES = 2  # smallest training set: batch norm and contrastive losses need a second image
 
 
 class PretrainConfig(Config):
-    """The `pretrain` block. One of `images_seen` (images drawn) and `epochs`."""
+    """Budget, batch, optimizer and starting point of a pretraining; either `images_seen` or `epochs` is given."""
 
     images_seen: int | None = Field(default=None, ge=1)
+    """Number of images drawn over the whole training. Give either this or `epochs`, the other null; raise it first where features
+    are weak."""
     epochs: float | None = Field(default=None, gt=0)
+    """Number of passes over the training images, fractions allowed. Give either this or `images_seen`, the other null."""
     batch_size: int = Field(default=256, ge=2, le=65536)
-    accumulate: int = Field(default=1, ge=1, le=1024)  # micro-batches a step
+    """Number of images in a step, over all devices together; null is the method's own. Contrastive methods gain from larger
+    batches."""
+    accumulate: int = Field(default=1, ge=1, le=1024)
+    """Number of parts in which a step's batch is computed one after another, to save memory. Refused for methods that compare
+    images within the batch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the forward pass: `bf16` is faster on GPUs, `fp32` exact; `auto` is bf16 on CUDA, else fp32. Choose fp32
+    where the loss becomes NaN."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimizer and schedule; keys that are not given are the method's own."""
     init_from: UserPath | None = None
-    upstream: dict[str, UserPath] = Field(
-        default_factory=dict
-    )  # name that the method gives it -> the model folder of an earlier run
+    """Weights to begin with instead of random ones: a model folder, a .safetensors file, an MLflow run id, models:/name@alias or @alias;
+    null begins afresh."""
+    upstream: dict[str, UserPath] = Field(default_factory=dict)
+    """Name -> model of an earlier run that the method stands on, such as a teacher or a tokenizer: a model folder, an MLflow run id
+    or models:/name@alias."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -50,10 +62,15 @@ class RunConfig(Config):
     """What a pretraining computes. Two runs with equal configs on equal stores end in equal weights."""
 
     method: str
+    """Name of the method that pretrains; `kedro methods` lists all."""
     method_config: SerializeAsAny[MethodConfig]
+    """Options of that method, `methods.<name>` of the parameters, with every default filled in."""
     backbone: BackboneConfig
+    """Encoder that is trained, with every default filled in."""
     pretrain: PretrainConfig
+    """Budget, batch, optimizer and starting point of the training, with every default filled in."""
     seed: int = Field(default=0, ge=0, lt=2**31)
+    """Number from which all random draws of the run derive. Change it to repeat a run with other draws."""
 
     @classmethod
     def resolve(cls, parameters: Mapping[str, Any], store_size: int | None = None, num_samples: int | None = None) -> Self:
@@ -99,7 +116,8 @@ class RunConfig(Config):
         )
 
     def fitted_defaults(self, parameters: Mapping[str, Any]) -> list[str]:
-        """Of a run resolved from `parameters`: "key default -> value" for each default that was changed to fit the batch or the images."""
+        """Lists "key default -> value" for each default of the run, resolved from `parameters`, that was changed to fit batch or
+        images."""
         plain = method_config(self.method, _block(parameters, "methods").get(self.method))
         pairs = {f"methods.{self.method}.{key}": (value, getattr(self.method_config, key)) for key, value in plain}
         if _block(parameters, "pretrain").get("batch_size") is None:
@@ -117,13 +135,14 @@ class RunConfig(Config):
         return self.model_dump(mode="json")
 
     def total_steps(self, num_samples: int) -> int:
-        """Steps of `batch_size` ids each; the last one is whole too."""
+        """Number of steps of `batch_size` images each, rounded up, so that the last step is full too."""
         wanted = self.pretrain.images_seen or round((self.pretrain.epochs or 0) * num_samples)
         return max(1, -(-wanted // self.pretrain.batch_size))
 
 
 def _fitting_batch(own: int, num_samples: int | None) -> int:
-    """The method's own batch or, of fewer images, the largest power of 2 that they fill: devices, groups and queues still divide it."""
+    """The method's own batch size or, where there are fewer images, the largest power of 2 up to their number: it still divides by
+    devices."""
     return own if num_samples is None or own <= num_samples else 1 << (num_samples.bit_length() - 1)
 
 
@@ -158,4 +177,7 @@ def _block(values: Mapping[str, Any], key: str, above: str = "") -> dict[str, An
 
 
 class _Seed(Config):
+    """The seed by itself, checked before the run is resolved."""
+
     seed: int = Field(ge=0, lt=2**31)
+    """Number from which all random draws of the run derive. Change it to repeat a run with other draws."""

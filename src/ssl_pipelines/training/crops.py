@@ -1,4 +1,4 @@
-"""Says in one line, before the first step, where crops are enlarged on average."""
+"""Logs, before the first step, by how much crops are enlarged on average."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ssl_pipelines.views.enlargement import mean_enlargement
 from ssl_pipelines.views.plan import ViewPlan
 
 log = logging.getLogger("ssl_pipelines")
-VISIBLE = 1.005  # what is less is written as 1.00
+VISIBLE = 1.005  # smallest enlargement that is logged: a smaller one would be printed as 1.00
 
 
 def say_enlargement(plan: ViewPlan, store: Store) -> float:
-    """The mean enlargement of the plan's views of the store's sources; a warning where a larger store would lessen it."""
+    """Returns and logs the mean enlargement of the plan's views; warns where a larger `dataset.stored_size` would lessen it."""
     mean = mean_enlargement(plan, store.size) * store.about.get("enlarged", 1.0)
     if mean < VISIBLE:
         return mean

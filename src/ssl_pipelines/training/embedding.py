@@ -1,4 +1,4 @@
-"""Images of the store through a function of a method, outside of training."""
+"""Encodes images of the store by a function of a method, outside of training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def embed_images(
 def embed_on_all_ranks(
     store: Store, ids: np.ndarray, function: Callable[[Tensor], Tensor | None], image_size: int, device: torch.device
 ) -> Tensor:
-    """The same on every rank, each of which does its share of every batch: batch norms see what one process would show them."""
+    """(n, D) on every rank, each of which encodes its share of every batch, so that batch norms see the batches of a single
+    process."""
     ranks, total = world_size(), len(ids)
     padded = ids[np.arange(-(-total // ranks) * ranks).clip(max=total - 1)]
     parts = []

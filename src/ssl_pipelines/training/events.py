@@ -1,4 +1,4 @@
-"""events.jsonl: what a training tells the world. The only channel to whoever tracks it."""
+"""Writes and reads events.jsonl, the numbers and pictures of a training: the only channel to experiment trackers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Events:
     """Appends {"step", "name", "value"} (numbers) and {"step", "name", "picture"} (a path beside the file), a line each."""
 
     def __init__(self, path: Path, from_step: int):
-        """Goes on after `from_step` steps: what a killed run wrote beyond the checkpoint is dropped and will be written again."""
+        """Continues after `from_step` steps: lines that a killed run wrote after its checkpoint are dropped, since they will be
+        written again."""
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_events(path) if line["step"] <= from_step] if path.exists() and from_step else []
         with new_file(path) as partial:
@@ -51,7 +52,7 @@ def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def history(path: Path) -> pd.DataFrame:
-    """step, name, value of everything that does not depend on the clock: equal runs have equal histories."""
+    """Step, name and value of every number that does not depend on the clock, so that equal runs have equal histories."""
     rows = [(e["step"], e["name"], e["value"]) for e in read_events(path) if "value" in e and e["name"] not in CLOCK_NAMES]
     frame = pd.DataFrame(rows, columns=["step", "name", "value"])
     return frame.astype({"step": "int64", "value": "float64"})

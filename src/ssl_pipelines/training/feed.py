@@ -38,7 +38,7 @@ class Feed:
         self.store, self.plan, self.seed, self.device = store, plan, seed, device
         self.batch_size, self.accumulate = batch_size, accumulate
         self.ids = store.pretraining_ids()
-        # From one beginning of an epoch to the next: the loop shortens it for methods that want more of them.
+        # Steps from one beginning of an epoch to the next; the loop lowers it for methods that need more epochs (`min_epochs`).
         self.steps_per_epoch = steps_per_epoch(len(self.ids), batch_size)
         self._pixels_of = reader(store, self.ids, residency, device, ("image", *plan.fields))
         self._sampling: Sampling | None = None
@@ -52,7 +52,7 @@ class Feed:
     @sampling.setter
     def sampling(self, sampling: Sampling | None) -> None:
         self._sampling = sampling
-        self._reading.clear()  # what was read ahead may be other rows
+        self._reading.clear()  # batches that were read ahead may hold other rows
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """The global batch of `step` as rows of the training set, (batch_size,) int64."""
@@ -79,14 +79,16 @@ class Feed:
         return parts
 
     def _layers(self, fields: dict[str, Tensor]) -> tuple[Tensor, Layers | None]:
-        """(1 + V, B, S, S, ...) on the reader's device, the batch's own first -> the images, and what lies behind them where the plan asks."""
+        """(1 + V, B, S, S, ...) on the reader's device, the batch's own first -> the images, and the layers of other backgrounds
+        where the plan asks for them."""
         there = {name: field.to(self.device, non_blocking=True) for name, field in fields.items()}
         if not self.plan.fields:
             return there["image"][0], None
         return there["image"][0], Layers(there["saliency"][0], there["image"][1:], there["saliency"][1:])
 
     def _mine(self) -> NDArray[np.int64]:
-        """(accumulate, share) places in the global batch. A micro-batch of all ranks is one stretch of it, as on one rank."""
+        """(accumulate, share) places in the global batch. A micro-batch, over all ranks, is a contiguous part of it, as on one
+        rank."""
         whole = np.arange(self.batch_size).reshape(self.accumulate, -1)
         return whole[:, local_rows(whole.shape[1])]
 
@@ -99,14 +101,15 @@ class Feed:
         return self._reading.pop(step).result()
 
     def _read(self, rows: NDArray[np.int64], step: int) -> dict[str, Tensor]:
-        """name -> (1 + V, share, S, S, ...): this rank's rows, then for each of V views those of the images that lend it something."""
+        """name -> (1 + V, share, S, S, ...): this rank's rows, then for each of V views those of the images that lend it a
+        background or a foreground."""
         mine = self._mine().ravel()
         places = [mine, *(donors[mine] for donors in self._donors(step))]
         fields = self._pixels_of(np.concatenate([rows[place] for place in places]))
         return {name: field.unflatten(0, (len(places), len(mine))) for name, field in fields.items()}
 
     def _donors(self, step: int) -> NDArray[np.int64]:
-        """(V, batch_size) places in the global batch, never an image's own; V = 0 where the plan composes nothing."""
+        """(V, batch_size) places of the lending images in the global batch, never an image's own; V = 0 where backgrounds stay."""
         views = sum(group.count for group in self.plan.groups.values() if group.same_as is None) if self.plan.fields else 0
         offsets = np.random.default_rng(derive(self.seed, "views/donors", step)).integers(
             1, self.batch_size, (views, self.batch_size)

@@ -31,7 +31,7 @@ class Interrupt:
         self.wanted = True
 
     def agreed(self) -> bool:
-        """True on every rank as soon as one rank was told."""
+        """True on every rank as soon as one rank has received a signal."""
         if world_size() == 1:
             return self.wanted
         return bool(all_reduce_mean(torch.tensor(float(self.wanted))) > 0)

@@ -21,7 +21,7 @@ from ssl_pipelines.training.pretrain import check_ranks, pretrain
 from ssl_pipelines.training.runtime import RuntimeConfig, device_of, num_threads
 from ssl_pipelines.training.watch import Stopped
 
-PARENT = "SSL_PIPELINES_PARENT"  # process id, for the ranks
+PARENT = "SSL_PIPELINES_PARENT"  # environment variable with the launching process's id, which the ranks read
 WATCH_SECONDS = 0.5
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a step on their way from the device to whoever logs them. A step never waits for them."""
+"""Holds the metrics of a step until they have arrived from the device, so that no step waits for its own log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ssl_pipelines.distributed import all_reduce_mean
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was logged of one step: mean over ranks."""
+    """The metrics of one step, each the mean over ranks."""
 
     step: int
     values: dict[str, float]
@@ -22,7 +22,8 @@ class Entry:
 
 
 class Ledger:
-    """`put` as the step ends, `take` after it: on a GPU the newest entry stays behind until the next one, on all ranks alike."""
+    """`put` is called as a step ends, `take` after it. On a GPU `take` holds the newest entry back until the next one, on all ranks
+    alike."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[int, list[str], Tensor, dict[str, float], torch.cuda.Event | None]] = deque()
@@ -39,7 +40,7 @@ class Ledger:
         self._waiting.append((step, list(values), numbers, dict(clock), ready))
 
     def take(self, *, all_of_them: bool) -> Iterator[Entry]:
-        """The entries that need not be waited for, oldest first."""
+        """The entries whose values have arrived, oldest first."""
         while self._waiting:
             step, names, numbers, clock, ready = self._waiting[0]
             if ready is not None:

@@ -1,4 +1,5 @@
-"""The one loop. Everything that a method differs in stands behind its interface; everything random is a function of (seed, step)."""
+"""The training loop. What differs between methods is behind the interface `Method`; all random draws are functions of (seed,
+step)."""
 
 from __future__ import annotations
 
@@ -29,12 +30,13 @@ class StepResult:
 
 
 class Loop:
-    """A method, its optimizers and its feed; `run_step(k)` is step k, whatever came before."""
+    """A method, its optimizers and its feed. What `run_step(k)` draws depends on the seed and on k alone."""
 
     def __init__(self, method: Method, feed: Feed, config: OptimizerConfig, total_steps: int, seed: int, precision: str):
         self.method, self.feed, self.total_steps, self.seed = method, feed, total_steps, seed
         self.device = feed.device
-        # What a method does once an epoch comes to its right in short runs too; the order of the images is as it was.
+        # A run of fewer than `min_epochs` passes is cut into that many epochs, so that per-epoch hooks still run; the order of
+        # samples stays.
         feed.steps_per_epoch = min(feed.steps_per_epoch, max(1, total_steps // method.min_epochs))
         self.precision = precision
         self.optimizers = build_optimizers(method, config)
@@ -93,7 +95,7 @@ class Loop:
         for group in self.groups:
             if clock.epoch < group.frozen_epochs:
                 for parameter in group.module.parameters():
-                    parameter.grad = None  # so there is no decay either
+                    parameter.grad = None  # without a gradient the optimizer skips it, weight decay included
         clip_gradients(optimizer, config)
         optimizer.step()
 
@@ -151,7 +153,7 @@ def _mean(values: Iterable[Tensor]) -> Tensor:
 
 
 def finite_weights(method: Method) -> bool:
-    """A finite loss can still end in a step to infinity."""
+    """Whether all weights are finite: a step after a finite loss may still overflow them."""
     return all(bool(parameter.isfinite().all()) for parameter in method.parameters())
 
 
@@ -176,7 +178,8 @@ def _diverged(what: str) -> Stopped:
 
 
 class Pace:
-    """Images a second, by the clock of rank 0. A resumed training goes on after `steps` steps, which took `seconds`."""
+    """Measures images per second by the clock of rank 0. A resumed training starts from the `steps` and `seconds` of its earlier
+    sittings."""
 
     def __init__(self, batch_size: int, steps: int = 0, seconds: float = 0.0):
         self.batch_size, self.steps, self.since = batch_size, 0, time.monotonic()
@@ -188,14 +191,14 @@ class Pace:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Looking at the embedding is no training."""
+        """Stops the clock meanwhile: the time of the collapse monitor is not training time."""
         began = time.monotonic()
         yield
         self.since += time.monotonic() - began
         self.begin += time.monotonic() - began
 
     def lap(self) -> float:
-        """Images a second since the last lap."""
+        """Images per second since the last lap."""
         now = time.monotonic()
         speed = self.steps * self.batch_size / max(now - self.since, 1e-9)
         self.steps, self.since = 0, now

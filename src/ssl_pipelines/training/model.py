@@ -63,7 +63,7 @@ def build_method(config: RunConfig, data: dict[str, Any], seed: int, upstream: M
 def describe(
     config: RunConfig, data: dict[str, Any], method: Method, steps: int, upstream: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """config.json: enough to rebuild the method, what was done, and on what it stood."""
+    """The content of config.json: what rebuilds the method, its budget, and the earlier runs that it depends on."""
     plan = method.config.views
     drawn = steps * config.pretrain.batch_size
     encoder = sum(p.numel() for name in method.encoders for p in method.get_submodule(name).parameters())
@@ -94,7 +94,7 @@ def save_weights(method: Method, folder: Path) -> None:
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses two names of one storage."""
+    """Copies of the tensors, for safetensors refuses tensors that share their storage."""
     return {key: value.clone() for key, value in tensors.items()}
 
 
@@ -129,7 +129,7 @@ def load_method(folder: Path) -> Method:
     body = read_description(folder)
     method = build_method(RunConfig.load(body["parameters"]), body["data"], seed=0)
     load_weights(method, read_weights(folder, "encoder", "method"), str(folder))
-    split_norms(method, 1)  # here and below: a device's share of the batch matters to pretraining alone
+    split_norms(method, 1)  # here and below: statistics for each device's share matter in pretraining alone
     return method.eval()
 
 
@@ -181,7 +181,7 @@ def init_from(method: Method, source: str) -> None:
 
 
 class _Holder(torch.nn.Module):
-    """What `encode` uses of a method, alone, under its own names."""
+    """Holds the modules of a method that `encode` uses, and no others, under their own names."""
 
     def __init__(self, method: Method):
         super().__init__()

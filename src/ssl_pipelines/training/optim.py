@@ -84,7 +84,7 @@ def _options(config: OptimizerConfig) -> dict[str, Any]:
 def _vectors(module: nn.Module) -> set[int]:
     """Ids of the parameters that do not decay: vectors, and those of another shape that are biases beside weights, or act as a norm's.
 
-    The biases of relative positions are none of these: they are a table, and no layer's."""
+    The biases of relative positions do decay: they are a table of weights, and no layer's bias."""
     return {
         id(p)
         for part in module.modules()
@@ -94,7 +94,7 @@ def _vectors(module: nn.Module) -> set[int]:
 
 
 class Some(nn.Module):
-    """Some parameters of a module, wherever in it they are, as a module: what a ParamGroup holds."""
+    """A module whose parameters are a selection of another module's, since a ParamGroup holds a module."""
 
     def __init__(self, whole: nn.Module, params: Iterable[nn.Parameter]):
         super().__init__()
@@ -129,7 +129,7 @@ def set_schedules(optimizer: Optimizer, config: OptimizerConfig, batch_size: int
 
 
 def trained(optimizer: Optimizer) -> list[nn.Parameter]:
-    """What it steps, group by group."""
+    """The parameters that the optimizer steps, group by group."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 

@@ -34,7 +34,7 @@ from ssl_pipelines.training.upstream import NOTE, check_same, facts, load_upstre
 from ssl_pipelines.training.watch import Stopped, Watch
 
 log = logging.getLogger("ssl_pipelines")
-PREPARE_IMAGES = 2048  # that a method sees before its first step, at most
+PREPARE_IMAGES = 2048  # largest sample that `Method.prepare` is given
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU's allocator and of MPS
 
 
@@ -125,7 +125,8 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
             if logged:
                 clock = {"learning_rate": result.learning_rate, "images_per_second": pace.lap()}
                 ledger.put(done, {"loss": result.loss, **result.metrics}, clock)
-            log_entries(all_of_them=looked_at or due)  # a checkpoint comes after all that led to it
+            # Every entry is logged before the checkpoint, from which a resumed run continues.
+            log_entries(all_of_them=looked_at or due)
             if events and looked_at:
                 with pace.paused():
                     watch.report(loop.method, events, done, runtime.on_collapse)
@@ -133,7 +134,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
                 say_where(bar)
             if done == total:
                 check_weights(loop.method, done)
-                if events:  # before the last checkpoint: a run that is killed after it has nothing left to measure
+                if events:  # written before the last checkpoint: a run killed after that one has no step left to measure
                     _measure(work, pace, loop.device)
             if events and (due or done == total) and math.isfinite(float(result.loss)) and finite_weights(loop.method):
                 _save(loop, work, done, pace)
@@ -141,7 +142,7 @@ def _train(loop: Loop, watch: Watch, runtime: RuntimeConfig, events: Events | No
 
 
 def _is_due(runtime: RuntimeConfig, done: int, saved: float) -> bool:
-    """A checkpoint, by steps or by the clock."""
+    """Whether a checkpoint is due, by steps or by the clock."""
     if runtime.checkpoint_every:
         return done % runtime.checkpoint_every == 0
     return time.monotonic() - saved > runtime.checkpoint_seconds
@@ -159,14 +160,16 @@ def _log_entry(entry: Entry, events: Events | None, bar: Progress, task: TaskID)
 
 
 def _measure(work: Path, pace: Pace, device: torch.device) -> None:
-    """measured.json: what the clock said, of all sittings of the training, apart from what equal runs share."""
+    """Writes measured.json: speed, time and memory over all sittings of the training, apart from the files that are equal in equal
+    runs."""
     body = {
         "images_per_second": round(pace.overall(), 1),
         "seconds": round(pace.elapsed(), 1),
         "peak_memory": peak_memory(device),  # bytes
         "device": device.type,
         "ranks": world_size(),
-        "threads": torch.get_num_threads(),  # of each rank; another number of them adds in another order
+        # Of each rank; another number of threads sums in another order, which changes last bits.
+        "threads": torch.get_num_threads(),
     }
     write_json(work / "measured.json", body)
 
@@ -198,11 +201,11 @@ def announce(loop: Loop, start: int, total: int, device: torch.device) -> None:
     if world_size() > 1:
         log.info("pretrain: %d steps of %d images on %d ranks (%s)", total - start, loop.feed.batch_size, world_size(), device.type)
         return
-    # An epoch's beginning may be dear (clustering), so the trial steps are within one.
+    # The beginning of an epoch may take long (clustering), so the trial steps lie inside an epoch.
     step = start + 1 if start % loop.feed.steps_per_epoch == 0 and loop.feed.steps_per_epoch > 1 else start
     trial = Loop(copy.deepcopy(loop.method), loop.feed, loop.optimizers["main"][1], total, loop.seed, loop.precision)
     seconds = 0.0
-    for _ in range(2):  # the first one pays for allocations and kernels
+    for _ in range(2):  # the first one includes allocations and the choice of kernels
         began = time.monotonic()
         trial.run_step(min(step, total - 1))
         if device.type == "cuda":
@@ -220,7 +223,7 @@ def _span(seconds: float) -> str:
 
 
 def data_facts(store: Store) -> dict[str, Any]:
-    """What a model must know of the data it was built for."""
+    """The facts of the data that a model is built from."""
     return {
         "name": store.name,
         "sha256": store.sha256,

@@ -1,4 +1,4 @@
-"""Seeds for the loop; the draws of views have the same source."""
+"""Seeds for the training loop, derived in the same way as those of the views."""
 
 from ssl_pipelines.views.randomness import derive, generator
 

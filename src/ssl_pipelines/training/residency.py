@@ -1,4 +1,4 @@
-"""Where the pixels of the training set lie while it is trained on: on the device, in memory, or on disk behind the page cache."""
+"""Holds the training images while they are trained on: on the device, in main memory, or on disk behind the page cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ssl_pipelines.data import Store
 from ssl_pipelines.data.transfer import to_device
 
 log = logging.getLogger("ssl_pipelines")
-SHARE = 0.25  # of the free memory that a training set may take where nobody asked for it
+SHARE = 0.25  # share of the free memory that a training set may take with residency=auto
 ROWS = 4096  # read at a time
 
 Read = Callable[[NDArray[np.int64]], dict[str, Tensor]]  # rows of the training set (B,) -> {"image": uint8 (B, S, S, C), ...}
@@ -63,5 +63,5 @@ def _free(device: torch.device) -> int:
 
 
 def _pinned(pixels: Tensor, device: torch.device) -> Tensor:
-    """Page-locked where the way to the device is longer than a copy in memory, so that it need not be waited for."""
+    """Page-locked memory where the device is a GPU, so that the copy to it is asynchronous."""
     return pixels.pin_memory() if device.type == "cuda" else pixels

@@ -22,7 +22,10 @@ Count = Annotated[int, Field(ge=1, le=512)] | Literal["auto"]
 
 
 class RuntimeConfig(Config):
-    devices: int = Field(default=1, ge=1, le=64)  # ranks on this machine
+    """How a run is carried out, never what it computes: changing it makes nothing stale."""
+
+    devices: int = Field(default=1, ge=1, le=64)
+    """Number of processes that train together on this machine, one a GPU. Raise it to the number of GPUs."""
     workers: Count = "auto"
     """Number of processes that decode images; `auto`: one for each core that the affinity mask and the container's CPU quota allow.
     Lower it where memory is short."""
@@ -31,16 +34,26 @@ class RuntimeConfig(Config):
     container's CPU quota allow, shared out among `runtime.devices`, or OMP_NUM_THREADS where that is set. Set 1 where results must equal
     an earlier run's bit for bit on another number of cores, or where other programs need the cores."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    residency: Literal["auto", "device", "host", "disk"] = (
-        "auto"  # where training images lie; auto: on a GPU if they fit, else on disk
-    )
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU
-    log_every: int = Field(default=10, ge=1)  # steps
-    watch_every: int | None = Field(default=None, ge=1)  # steps; None: ten times a run
-    checkpoint_every: int | None = Field(default=None, ge=1)  # steps; None: by the clock
+    """Device that computes; `auto` takes CUDA where it is there, then MPS, then the CPU. Set `cpu` where results are to repeat bit
+    for bit."""
+    residency: Literal["auto", "device", "host", "disk"] = "auto"
+    """Where training images lie while a run reads them: in the GPU's memory (`device`), in main memory (`host`) or on `disk`.
+    `auto` takes the GPU where they fit into a quarter of its free memory, else disk."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether torch.compile is used; `auto` is on a GPU only. Turn it off where compiling takes longer than it saves."""
+    log_every: int = Field(default=10, ge=1)
+    """Number of steps between two logged points of the loss. Raise it for very long runs."""
+    watch_every: int | None = Field(default=None, ge=1)
+    """Number of steps between two looks of the collapse monitor; null is ten looks a run. Lower it to see a collapse sooner."""
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    """Number of steps between two checkpoints; null goes by `checkpoint_seconds`. Set it where checkpoints are to stand at fixed
+    steps."""
     checkpoint_seconds: float = Field(default=60.0, gt=0)
+    """Seconds of training between two checkpoints. Raise it where writing a large model takes long."""
     on_collapse: Literal["stop", "warn"] = "stop"
+    """What happens where the representation has collapsed: `stop` ends the run with its last good checkpoint, `warn` goes on."""
     on_code_change: Literal["warn", "rerun"] = "warn"
+    """What happens where only code has changed since an artifact was made: `warn` keeps it with one line, `rerun` makes it anew."""
 
 
 def device_of(runtime: RuntimeConfig) -> torch.device:
@@ -58,7 +71,8 @@ def device_of(runtime: RuntimeConfig) -> torch.device:
 
 
 def set_up(runtime: RuntimeConfig) -> torch.device:
-    """Once, before a room computes: threads and allocator as the run wants them; the device. Raises InputError as `device_of`."""
+    """Sets threads and allocator as the run wants them, once before a stage computes, and returns the device. Raises InputError as
+    `device_of`."""
     device = device_of(runtime)
     set_threads(runtime)
     keep_freed_memory()
@@ -101,7 +115,7 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
-    # getrusage would name the parent's peak where that was higher: a process that is started inherits it.
+    # getrusage comes second: a new process inherits its parent's peak, which may be higher than its own.
     lines = status.read_text().splitlines() if status.is_file() else []
     kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
     if kilobytes is not None:

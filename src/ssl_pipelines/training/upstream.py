@@ -1,4 +1,5 @@
-"""What a training stands on: models of earlier runs, frozen. This module knows folders; where they come from is the pipelines' matter."""
+"""Loads the frozen models of earlier runs that a method depends on. This module knows folders; the pipelines say where they come
+from."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What a student's description says of a model that it stood on."""
+    """What a model's description says of an earlier model that its training used."""
     body = read_description(folder)
     known = {"fingerprint": fingerprint(folder), "method": body["parameters"]["method"], "backbone": body["backbone"]["name"]}
     return known | {"data": body["data"].get("name"), "images_seen": body["images_seen"], "labels_seen": body.get("labels_seen", 0)}
@@ -47,7 +48,7 @@ def load_upstream(config: RunConfig, data: Mapping[str, Any]) -> tuple[RunConfig
     cls, size = method_class(config.method), config.method_config.resolved_views(data["size"]).size
     models: dict[str, nn.Module] = {}
     for name in cls.upstream:
-        if name not in config.pretrain.upstream:  # the pretrain room has trained it by now where it may be left out
+        if name not in config.pretrain.upstream:  # the pretrain stage has trained it by now where it may be left out
             raise lacks_upstream(config.method, name)
     for name, path in config.pretrain.upstream.items():
         key, folder = f"pretrain.upstream.{name}={path!r}", Path(path)

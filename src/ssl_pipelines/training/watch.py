@@ -1,5 +1,5 @@
-"""The watch: is the representation alive? Spread and effective rank of what is evaluated and of what the loss compares, and a small
-kNN, on a fixed sample in evaluation mode."""
+"""The collapse monitor: spread and effective rank of what is evaluated and of what the loss compares, and a small kNN, measured on
+a fixed sample in evaluation mode."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ssl_pipelines.training.embedding import embed_images
 from ssl_pipelines.training.events import Events
 from ssl_pipelines.training.randomness import derive
 
-SAMPLE, BANK, QUERIES = 512, 1000, 500  # images, where that many are trained on between two looks
-LEAST_SHARE = 0.25  # of them, in a run that is so short that its looks would take longer than its training
+SAMPLE, BANK, QUERIES = 512, 1000, 500  # images that a look reads, where at least as many are trained on between two looks
+LEAST_SHARE = 0.25  # smallest share of these numbers, for runs so short that full looks would take longer than training
 EMBEDDING = ("watch/embedding_std", "watch/effective_rank")  # of what is evaluated
 PROJECTION = ("watch/projection_std", "watch/projection_rank")  # of what the loss compares
 NAMES = {"embedding": EMBEDDING, "projection": PROJECTION}
@@ -29,9 +29,10 @@ log = logging.getLogger("ssl_pipelines")
 
 
 class Watch:
-    """Looks at the encoder now and then. The labelled sample is of train and validation; test is never read.
+    """Measures the encoder at intervals. The labeled sample is of train and validation; test is never read.
 
-    `between`: images trained on from one look to the next; a look takes no more of them, but for a least number."""
+    `between`: images trained on from one look to the next; a look reads no more images than that, but always a smallest share of
+    its full sample."""
 
     def __init__(self, store: Store, seed: int, device: torch.device, between: int = SAMPLE + BANK + QUERIES):
         self.store, self.device = store, device
@@ -81,12 +82,13 @@ class Watch:
         return found
 
     def report(self, method: Method, events: Events, step: int, on_collapse: str) -> None:
-        """A look, written down. A collapse is warned of; Stopped is raised where `on_collapse` is "stop"."""
+        """Measures and logs. Warns of a collapse, or raises Stopped where `on_collapse` is "stop"."""
         found = self.look(method)
         for name, value in found.items():
             events.number(step, name, value)
         if isinstance(method, LikelihoodMethod):
-            return  # every pixel has to be told, so nothing collapses; of dark images in few levels the rank is low from the start
+            # A likelihood needs every pixel and cannot collapse; on dark images of few levels its rank is low from the start.
+            return
         verdict = self.judge(found)
         if verdict and on_collapse == "stop":
             raise Stopped(f"{verdict} at step {step}: stopped, the last good checkpoint is kept (runtime.on_collapse=warn goes on)")
@@ -98,7 +100,7 @@ class Watch:
         looks = {name: (found[keys[0]], found[keys[1]]) for name, keys in NAMES.items() if keys[0] in found}
         dead = {
             name: (std, rank) for name, (std, rank) in looks.items() if not std >= LEAST_STD or not rank >= LEAST_RANK
-        }  # nan is dead
+        }  # NaN fails both comparisons, so it counts as collapsed
         self.bad_looks = self.bad_looks + 1 if dead else 0
         if self.bad_looks < PATIENCE:
             return None

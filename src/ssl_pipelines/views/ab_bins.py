@@ -19,14 +19,14 @@ NUM_LIGHTNESS_BINS = 50  # of width 2
 def ab_bins() -> Tensor:
     """(313, 2) centers a, b in rows of a; read only. Zhang et al. 2016, arXiv:1603.08511, section 2.1.
 
-    The gamut's convex hull in a and b, and of the plane cut at every tenth a and b the squares that it touches: their corners are
-    exactly the bins of the authors' table. (Rounding all colors to tens gives 261 of them, without the rim.)"""
+    The bins are the corners of all squares of a grid of spacing 10 that touch the convex hull of sRGB in the a b plane: exactly the
+    bins of the authors' table. (Rounding all colors to tens gives 261 of them, without the rim.)"""
     level, edge = torch.linspace(0, 1, 33, dtype=torch.float64), (0.0, 1.0)
     sides = [
         (level, level, edge),
         (level, edge, level),
         (edge, level, level),
-    ]  # the surface of the cube of colors casts its whole shadow
+    ]  # the ab values of all colors lie within those of the RGB cube's surface, so sampling the surface is enough
     rgb = torch.cat([torch.cartesian_prod(*(torch.as_tensor(x, dtype=torch.float64) for x in side)) for side in sides])
     color = rgb_to_lab(rgb.T[None, :, None])[0, 1:, 0].T  # (P, 2)
     angle = torch.arange(0, 2 * torch.pi, torch.pi / 180, dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""Against chromatic aberration: a lens bends colors apart, the more the farther from its axis, so colors could tell where a patch lay."""
+"""Transforms that hide chromatic aberration: a lens shifts colors against each other, more so far from its axis, which would tell
+where a patch lay."""
 
 from __future__ import annotations
 

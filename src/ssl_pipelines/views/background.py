@@ -19,8 +19,8 @@ FOREGROUND = 127  # a mask's value above it is foreground
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What stands in front of what, uint8: the batch's masks (B, S, S), and for each of V views the images (V, B, S, S, C) that lend
-    it a background or a foreground, with theirs (V, B, S, S)."""
+    """The layers that views are composed of, uint8: the batch's masks (B, S, S), and for each of V views the images (V, B, S, S, C)
+    that lend it a background or a foreground, with theirs (V, B, S, S)."""
 
     masks: Tensor
     donors: Tensor

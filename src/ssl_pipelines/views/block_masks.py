@@ -30,7 +30,7 @@ def block_masks(
         if not going.any():
             return hidden
         drawn = torch.rand(4, len(targets), generator=random)
-        area = least + drawn[0] * (missing - least)  # below `least` where less is missing
+        area = least + drawn[0] * (missing - least)  # below `least` where fewer places are left to hide
         ratio = ((2 * drawn[1] - 1) * math.log(1 / aspect)).exp()
         h, w = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         top, left = (drawn[2] * (height - h + 1)).floor().view(-1, 1, 1), (drawn[3] * (width - w + 1)).floor().view(-1, 1, 1)

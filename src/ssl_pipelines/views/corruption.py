@@ -1,6 +1,7 @@
-"""What is done to an image that a network is to restore. Images in [0, 1], noise of a global draw -> (corrupted, where it was).
+"""Corruptions of images that a network is to restore. Images in [0, 1], noise of a global draw -> (corrupted images, where they
+were hit).
 
-Vincent et al. 2008 (masking) and JMLR 11, 2010 (Gaussian, salt and pepper): each value falls to the noise on its own."""
+Vincent et al. 2008 (masking) and JMLR 11, 2010 (Gaussian, salt and pepper): each value is hit independently."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def make_views(
         drawn = [draw(recipe, batch_size, height, width, random, **of).rows(rows, images.device) for _ in range(group.count)]
         if plan.groups[origin].shared_flip:
             drawn = [replace(one, flip=drawn[0].flip) for one in drawn]
-        if group.same_as:  # what was drawn for another size in px stays behind
+        if group.same_as:  # blur, noise and holes were drawn in px of another size, so they are left out
             recipe = recipe.model_copy(update={"blur": 0.0, "noise": 0.0, "erase": 0.0})
         seen = [source] * group.count if scene is None else scene.images[origin]
         views[name] = torch.stack(  # (V, B, C, size, size)
@@ -91,7 +91,8 @@ def render(source: Tensor, drawn: Draw, recipe: ViewRecipe, size: int, *, cubic:
 
 
 def blurred(images: Tensor, sigma: Tensor) -> Tensor:
-    """(B, C, S, S) by (B,) sigma in px. On CPU only the images that are hit are touched; elsewhere nobody waits to know which they are."""
+    """(B, C, S, S) by (B,) sigma in px. On CPU only the images with a blur are computed; elsewhere all are, since asking which have
+    one would wait for the device."""
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         blur = blur_matrix(sigma, images.shape[-1])
         return separable(images, blur, blur)

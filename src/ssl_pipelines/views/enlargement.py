@@ -1,4 +1,4 @@
-"""How much the crops of a plan are enlarged: what is more than 1 on average shows the network pixels that no camera saw."""
+"""How much the crops of a plan are enlarged: above 1 on average, the network sees interpolated pixels."""
 
 from __future__ import annotations
 

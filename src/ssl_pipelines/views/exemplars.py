@@ -18,14 +18,22 @@ from ssl_pipelines.views.hsv import hsv_to_rgb, rgb_to_hsv
 class TransformRanges(Config):
     """How far a transform may go. Ranges of factors and powers are drawn from evenly in their logarithm."""
 
-    shift: float = Field(default=0.2, ge=0, le=1)  # of the patch's side, along each axis
+    shift: float = Field(default=0.2, ge=0, le=1)
+    """Largest shift along each axis, as a share of the patch's side."""
     scale: tuple[float, float] = (0.7, 1.4)
-    rotation: float = Field(default=20.0, ge=0, le=180)  # degrees to either side
-    component: tuple[float, float] = (0.5, 2.0)  # of each principal component of the pixels
-    power: tuple[float, float] = (0.25, 4.0)  # of saturation and value
-    factor: tuple[float, float] = (0.7, 1.4)  # of saturation and value, after the power
-    offset: float = Field(default=0.1, ge=0, le=1)  # to saturation and value, after the factor
-    hue: float = Field(default=0.1, ge=0, le=0.5)  # share of the circle
+    """Smallest and largest factor of enlargement, drawn evenly in its logarithm."""
+    rotation: float = Field(default=20.0, ge=0, le=180)
+    """Largest rotation to either side in degrees. Lower it where direction has a meaning, as for digits."""
+    component: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest factor on each principal component of the pixels, drawn evenly in its logarithm."""
+    power: tuple[float, float] = (0.25, 4.0)
+    """Smallest and largest power of saturation and value, drawn evenly in its logarithm."""
+    factor: tuple[float, float] = (0.7, 1.4)
+    """Smallest and largest factor on saturation and value, after the power, drawn evenly in its logarithm."""
+    offset: float = Field(default=0.1, ge=0, le=1)
+    """Largest number that is added to saturation and value, after the factor, or taken from them."""
+    hue: float = Field(default=0.1, ge=0, le=0.5)
+    """Largest shift of the hue to either side, as a share of the circle. Lower it where color tells classes apart."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

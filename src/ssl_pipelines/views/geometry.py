@@ -29,7 +29,8 @@ def _sampled(images: Tensor, grid: Tensor, padding: str) -> Tensor:
 def _places(start: Tensor, length: Tensor, size: int, source: int) -> Tensor:
     step = torch.arange(size, device=start.device, dtype=torch.float32) + 0.5
     place = step * (length / size).unsqueeze(1)  # (B, size), px of the crop
-    place = torch.minimum(place.clamp(min=0.5), (length - 0.5).unsqueeze(1))  # nothing of beyond the crop is mixed in
+    # Sampling stays inside the crop: no pixel beyond it is mixed in.
+    place = torch.minimum(place.clamp(min=0.5), (length - 0.5).unsqueeze(1))
     return (place + start.unsqueeze(1)) * (2 / source) - 1
 
 
@@ -58,7 +59,7 @@ def resize_matrix(
     inside = ((pixel > 0) & (pixel < length.unsqueeze(1))).unsqueeze(1)
     kernel = _keys if cubic else _triangle
     weights = kernel((pixel.unsqueeze(1) - center.unsqueeze(2)).abs() / support) * inside  # (B, size, source)
-    if beyond:  # what lies outside has its weights too
+    if beyond:  # pixels outside the image have weights too, in the sum that the others are divided by
         lattice = torch.arange(source, device=start.device, dtype=torch.float32) + 0.5  # px of the crop
         all_weights = kernel((lattice - center.unsqueeze(2)).abs() / support) * (lattice < length.view(-1, 1, 1))
         total = all_weights.sum(2, keepdim=True)

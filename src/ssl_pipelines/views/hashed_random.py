@@ -1,4 +1,5 @@
-"""Random numbers that are a function of what they belong to: an image, a class, a repetition. Nothing is stored, nothing is drawn in turn."""
+"""Random numbers as a hash of the indices that they belong to (image, class, repetition): nothing is stored, and no order of draws
+matters."""
 
 from __future__ import annotations
 

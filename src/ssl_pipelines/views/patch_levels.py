@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-LEAST = 1e-4  # a patch without contrast stays flat: what is left there is rounding
+LEAST = 1e-4  # smallest contrast that is scaled up: below it a patch holds nothing but rounding and stays flat
 
 
 def centered(patches: Tensor) -> Tensor:

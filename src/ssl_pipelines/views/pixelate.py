@@ -1,4 +1,4 @@
-"""Patches shrunk and enlarged again: as if seen from afar."""
+"""Lowers the resolution of patches, by shrinking and enlarging them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view without chance: what is evaluated, exported and watched."""
+"""The view without random transforms, which is evaluated, exported and monitored."""
 
 from __future__ import annotations
 

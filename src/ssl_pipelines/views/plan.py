@@ -16,27 +16,53 @@ class ViewRecipe(Config):
     """One view's random transforms: crop, flip, rotation, colors, grayscale, blur, solarize, noise, erase. Probabilities are per image."""
 
     crop: Literal["resized", "padded", "none"] = "resized"
-    scale: tuple[float, float] = (0.08, 1.0)  # share of the area (resized)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height (resized)
-    padding: int = Field(default=4, ge=0, le=256)  # px of zeros around the image (padded)
+    """How a view is cut: `resized` cuts a random part and resizes it, `padded` shifts the image by up to `padding` px, `none` takes
+    it whole."""
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest share of the image's area that a `resized` crop takes. Raise the smallest where small parts lose what
+    tells images apart."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Smallest and largest width over height of a `resized` crop."""
+    padding: int = Field(default=4, ge=0, le=256)
+    """Largest shift of a `padded` crop along each axis, in px of the view; zeros come in from outside."""
     flip: float = Field(default=0.5, ge=0, le=1)
+    """Chance, 0 to 1, that a view is mirrored. Set 0 where left and right differ in meaning, as for digits and text."""
     jitter: float = Probability
+    """Chance, 0 to 1, that brightness, contrast, saturation and hue of a view are changed."""
     brightness: float = Field(default=0.0, ge=0, le=1)
+    """Strength of the change of brightness: its factor is drawn from 1 - strength to 1 + strength."""
     contrast: float = Field(default=0.0, ge=0, le=1)
-    saturation: float = Field(default=0.0, ge=0, le=1)  # three channels only
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # three channels only; a fraction of the circle
-    grayscale: float = Probability  # three channels only
+    """Strength of the change of contrast: its factor is drawn from 1 - strength to 1 + strength."""
+    saturation: float = Field(default=0.0, ge=0, le=1)
+    """Strength of the change of saturation, with a factor from 1 - strength to 1 + strength; images of three channels only."""
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest shift of the hue to either side, as a share of the circle; images of three channels only. Lower it where color tells
+    classes apart."""
+    grayscale: float = Probability
+    """Chance, 0 to 1, that a view loses its color; images of three channels only. Without it, color alone often solves the task."""
     blur: float = Probability
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # px
+    """Chance, 0 to 1, that a view is blurred. It matters for large photographs, less for small images."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Smallest and largest standard deviation of the blur, in px of the view. Scale it with the views' size: papers' 0.1 to 2 px
+    are meant for 224 px."""
     solarize: float = Probability
+    """Chance, 0 to 1, that values from `solarize_threshold` on are inverted."""
     solarize_threshold: float = Field(default=0.5, ge=0, le=1)
-    rotation: float = Field(default=0.0, ge=0, le=180)  # degrees to either side, zeros come in at the corners
+    """Value in [0, 1] from which solarizing inverts."""
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    """Largest rotation to either side in degrees; zeros come in at the corners. Use it where images have no upright direction."""
     noise: float = Probability
-    noise_std: float = Field(default=0.1, ge=0, le=1)  # Gaussian, of values in [0, 1]
-    erase: float = Probability  # a box of the view, filled with erase_value: cutout
-    erase_scale: tuple[float, float] = (0.02, 0.33)  # share of the area
-    erase_ratio: tuple[float, float] = (0.3, 3.3)  # height over width
+    """Chance, 0 to 1, that Gaussian noise is added to a view."""
+    noise_std: float = Field(default=0.1, ge=0, le=1)
+    """Standard deviation of the noise, for values in [0, 1]."""
+    erase: float = Probability
+    """Chance, 0 to 1, that a box of a view is filled with `erase_value` (cutout)."""
+    erase_scale: tuple[float, float] = (0.02, 0.33)
+    """Smallest and largest share of the view's area that is erased."""
+    erase_ratio: tuple[float, float] = (0.3, 3.3)
+    """Smallest and largest height over width of the erased box."""
     erase_value: float = Field(default=0.0, ge=0, le=1)
+    """Value in [0, 1] with which the box is filled."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -56,27 +82,34 @@ class ViewRecipe(Config):
 
 
 class ViewGroup(Config):
-    """`count` views of one recipe. `size` in px; None: the plan's.
-
-    `shared_flip`: all views of an image are mirrored, or none (AMDIM).
-    `same_as` names a group whose views come again at this group's size: the same crops, flips and colors (BEiT's tokenizer).
-    `swap_of` names a group on the background of whose first view another image's foreground is put (a hard negative)."""
+    """Views of one recipe, or those of another group again."""
 
     recipe: ViewRecipe = ViewRecipe()
+    """Random transforms that each view of the group goes through."""
     shared_flip: bool = False
+    """Whether all views of an image are mirrored together, as in AMDIM, or each by its own draw."""
     same_as: str | None = None
+    """Name of a group whose views come again at this group's size, with the same crops, flips and colors, as for BEiT's tokenizer;
+    null for views of its own."""
     swap_of: str | None = None
-    count: int = Field(default=1, ge=0, le=64)  # 0, for groups whose number is free: no such views
+    """Name of a group on the background of whose first view another image's foreground is put, as a hard negative; null for
+    none."""
+    count: int = Field(default=1, ge=0, le=64)
+    """Number of views of this recipe for each image. Only methods with free groups, such as SwAV's `local`, allow a change."""
     size: int | None = Field(default=None, ge=4, le=1024)
+    """Side in px of these views; null is the plan's size."""
 
 
 class Backgrounds(Config):
     """How often the background behind an image's foreground is another one, drawn for each view before it is cropped. Needs
     dataset.fields=[saliency]. Ryali et al. 2021, arXiv:2103.12719."""
 
-    removed: float = Probability  # gray of a random level
-    random: float = Probability  # another image's
-    swapped: float = Probability  # of the groups with swap_of: how often their view counts
+    removed: float = Probability
+    """Chance, 0 to 1, that the background behind the foreground becomes gray of a random level."""
+    random: float = Probability
+    """Chance, 0 to 1, that the background becomes another image's."""
+    swapped: float = Probability
+    """Chance, 0 to 1, that the extra negative of a group with `swap_of` counts. Only background_aug reads it."""
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
@@ -86,11 +119,14 @@ class Backgrounds(Config):
 
 
 class ViewPlan(Config):
-    """All views of a step. `size` in px is the method's input size; None: dataset.size."""
+    """All views that a method draws of each image in a step."""
 
     size: int | None = Field(default=None, ge=4, le=1024)
+    """Side in px of what the method sees; null is `dataset.size`. Lower it to train faster."""
     groups: dict[str, ViewGroup]
+    """Name of a group -> its views. The names are the method's own."""
     backgrounds: Backgrounds = Backgrounds()
+    """How often views change their backgrounds; it needs `dataset.fields=[saliency]`."""
     interpolation: Literal["bilinear", "bicubic", "bicubic_large"] = "bilinear"
     """How crops are resized: `bicubic` is sharper and costs more on a CPU, `bicubic_large` takes it for views of more than 64 px alone,
     as papers have it at 224. Change it to compare with an implementation that resizes otherwise."""

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose, numbers), never of history."""
+"""Randomness as a function of (seed, purpose, numbers), never of earlier draws."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Part:
 
 
 def find_parts(headers: Mapping[str, Header]) -> list[Part]:
-    """By their names, as they are usual: `images` and `labels`; x_train and y_train; train_images and train_labels; else other spellings.
-    Without labels, where these have another name. Empty: nothing that is called as images are."""
+    """Finds arrays of images, with their labels, by usual names: `images` and `labels`; x_train and y_train; train_images and
+    train_labels; else other spellings. Labels of another name are left out. Empty where no array is named like images."""
     if "images" in headers:
         return [Part("images", "labels" if "labels" in headers else None, None)]
     splits = _splits(headers)

@@ -47,7 +47,7 @@ class Parquet(Reader):
 
     @cached_property
     def _shards(self) -> list[Shard]:
-        """By name, with the splits that the names say. No row is read."""
+        """The shards sorted by name, with the splits that their names say. No row is read."""
         shards = [open_shard(file, self.folder, self.config.max_pixels, self.config.label_column) for file in self._files]
         wanted = self.config.label_column
         if wanted is not None and not any(shard.label == wanted for shard in shards):
@@ -58,7 +58,7 @@ class Parquet(Reader):
 
     @cached_property
     def _sorted(self) -> tuple[list[Shard], list[str]]:
-        """The shards with the splits and labels of their rows, and what there is to say of it. Looks through columns of labels and splits."""
+        """The shards with the splits and labels of their rows, and notices for the user. Reads the columns of labels and splits."""
         found = split_column(self._where, self._shards)
         shards = self._labeled(self._shards)
         if isinstance(found, list):
@@ -70,7 +70,8 @@ class Parquet(Reader):
         return f"dataset.root={self.config.root!r}"
 
     def _labeled(self, shards: list[Shard]) -> list[Shard]:
-        """Without labels that were found by a name that is not usual, and are none. Raises InputError where others are none."""
+        """The shards without label columns of an unusual name whose values are no classes. Raises InputError where a column that is
+        named in dataset.label_column, or has a usual name, holds no classes."""
         for column in sorted({shard.label for shard in shards if shard.label is not None}):
             own = [shard for shard in shards if shard.label == column]
             meant = column == self.config.label_column or column in USUAL_LABEL_COLUMNS

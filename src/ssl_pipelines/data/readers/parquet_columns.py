@@ -42,7 +42,7 @@ def names_files(schema: pa.Schema, meta: pq.FileMetaData, image: str) -> bool:
 
 
 def label_column(file: Path, schema: pa.Schema, wanted: str | None) -> tuple[str | None, list[str]]:
-    """The column of labels, and those that might be and are not read (also where it is found under a usual name: none).
+    """The column of labels, and columns that might hold labels and are not read: none where the column has a usual name.
 
     wanted: dataset.label_column; another file may have it. Raises InputError where it is of a type that is no label's. Floating point
     numbers may be labels or not: their values tell."""

@@ -7,7 +7,11 @@ from ssl_pipelines.artifacts.config import UserPath
 
 
 class ExportConfig(Config):
-    model: UserPath | None = None  # a model folder, an MLflow run id, models:/name@alias, @champion; None: this project's
-    folder: UserPath = "data/09_export"  # what it is written to, whole or not at all
+    """Which model is written for other tools, and where to."""
+
+    model: UserPath | None = None
+    """Model to export: a model folder, an MLflow run id, models:/name@alias or @champion; null is this project's own."""
+    folder: UserPath = "data/09_export"
+    """Folder to which the exported files are written, whole or not at all."""
     eval_layer: str | None = None
-    """The layer that the exported files give, `final` for what `encode` gives. None: the one that the model's scores were made at."""
+    """Layer that the exported files give, `final` for what `encode` gives; null is the one that the model's scores were made at."""

@@ -36,7 +36,7 @@ def write_onnx(embedder: Embedder, images: Tensor, path: Path) -> dict[str, floa
     """Writes `path`, whose metadata name the eval layer; returns the largest difference from torch at batch 1 and at all of `images`
     (n, C, H, W). Raises NoGraph."""
     try:
-        import onnxruntime  # not there where the core is installed alone
+        import onnxruntime  # absent where the core is installed alone
 
         with _quiet(), _plain_attention(embedder):
             program = torch.onnx.export(
@@ -78,7 +78,7 @@ def _plain_attention(module: nn.Module) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The root of it, without colors and advice."""
+    """The root cause of an exception in one line, without terminal colors and advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     first = next((line for line in str(error).splitlines() if line.strip()), "")

@@ -35,9 +35,13 @@ class ClusterFit(Method):
     class Config(MethodConfig):
         name: Literal["clusterfit"] = "clusterfit"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2))
-        num_clusters: int | None = Field(default=None, ge=2, le=1_000_000)  # null: one for 80 images
-        iterations: int = Field(default=50, ge=1, le=1000)  # of k-means
-        teacher_stage: str | None = None  # which of the teacher's stages is clustered; null: what it is judged at, the last
+        num_clusters: int | None = Field(default=None, ge=2, le=1_000_000)
+        """Number of clusters of the teacher's features; null is one for 80 images, the paper's 16,000 for ImageNet."""
+        iterations: int = Field(default=50, ge=1, le=1000)
+        """Number of iterations of k-means."""
+        teacher_stage: str | None = None
+        """Stage of the teacher whose features are clustered; null is what the teacher is judged at, the last. Take an earlier one
+        where the last serves the teacher's pretext task."""
 
         def check_data(self, num_samples: int, channels: int) -> None:
             if (self.num_clusters or 2) > num_samples:

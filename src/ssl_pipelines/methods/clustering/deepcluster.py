@@ -30,7 +30,7 @@ SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 
 class Classifier(nn.Linear):
-    """The layer over the clusters, drawn from N(0, 0.01) as often as it is reset."""
+    """The linear layer over the clusters; each reset draws its weights with standard deviation 0.01."""
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=0.01)
@@ -42,13 +42,23 @@ class DeepCluster(Method):
         name: Literal["deepcluster"] = "deepcluster"
         views: ViewPlan = one_view(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}))
         num_clusters: int = Field(default=100, ge=2, le=1_000_000)
+        """Number of clusters, which are the classes to learn. The paper takes 10,000 for ImageNet, ten times its classes."""
         hidden_dim: int = Field(default=512, ge=2, le=8192)
+        """Width of the two layers before the classifier. The paper takes 4096."""
         dropout: float = Field(default=0.5, ge=0, lt=1)
+        """Chance, 0 to below 1, that a unit before the classifier is left out. The paper takes 0.5."""
         pca_dim: int = Field(default=256, ge=1, le=8192)
+        """Number of principal components to which features are whitened before clustering. The paper takes 256."""
         kmeans_iterations: int = Field(default=20, ge=1, le=1000)
+        """Number of iterations of k-means at each clustering."""
         sobel: bool = False
-        classifier_lr: float = Field(default=1.0, gt=0, le=100)  # per 256 images, constant, without momentum
+        """Whether the encoder sees edges (Sobel's derivatives) in place of colors, as in the paper. Turn it on where clusters are
+        those of color."""
+        classifier_lr: float = Field(default=1.0, gt=0, le=100)
+        """Learning rate of the layer over the clusters, for 256 images, constant and without momentum. Lower it, to the authors'
+        0.05, for long epochs."""
         min_epochs: int = Field(default=5, ge=1, le=10_000)
+        """Number of epochs, each with a clustering, that a run of fewer passes over the data is cut into."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             return {"num_clusters": at_most_the_images(self.num_clusters, num_samples)}
@@ -107,10 +117,11 @@ class DeepCluster(Method):
         random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         x = F.normalize(whiten(embed(self.features), self.config.pca_dim), dim=1).to(self.labels.device)
         _, labels = kmeans(x, self.config.num_clusters, self.config.kmeans_iterations, random)
-        self.labels.copy_(gather_rows(labels)[: len(labels)])  # rank 0's: sums on a GPU differ in their last bits
+        # Rank 0's on all ranks, since sums on a GPU differ in their last bits.
+        self.labels.copy_(gather_rows(labels)[: len(labels)])
         counts = self.labels.bincount(minlength=self.config.num_clusters)
         self.largest_cluster.copy_(counts.max() / len(labels))
-        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster alike
+        return Sampling(weights=1 / counts[self.labels].cpu().double())  # every cluster is drawn equally often
 
     def param_groups(self) -> list[ParamGroup]:
         plain = OptimizerConfig(

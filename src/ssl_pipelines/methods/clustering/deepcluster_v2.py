@@ -35,12 +35,19 @@ class DeepClusterV2(Method):
         name: Literal["deepcluster_v2"] = "deepcluster_v2"
         views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2)
         temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the cosines with the centroids. The paper takes 0.1."""
         hidden_dim: int = Field(default=512, ge=8, le=8192)
+        """Width of the projector's hidden layer. The paper takes 2048."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        num_prototypes: int = Field(default=300, ge=2, le=100_000)  # of each set
+        """Width of the embedding that is clustered. The paper takes 128."""
+        num_prototypes: int = Field(default=300, ge=2, le=100_000)
+        """Number of centroids in each set. The paper takes 3,000 for ImageNet."""
         num_sets: int = Field(default=3, ge=1, le=64)
+        """Number of sets of centroids, each clustered by itself. The paper takes 3."""
         kmeans_iterations: int = Field(default=10, ge=1, le=1000)
+        """Number of iterations of k-means at each clustering. The authors take 10."""
         min_epochs: int = Field(default=10, ge=1, le=10_000)
+        """Number of epochs, each with a clustering, that a run of fewer passes over the data is cut into."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             return {"num_prototypes": at_most_the_images(self.num_prototypes, num_samples)}
@@ -66,8 +73,8 @@ class DeepClusterV2(Method):
         self.encoder.check_sizes(group.size for group in config.views.groups.values())
         self.projector = mlp([self.encoder.dim, config.hidden_dim, d], last_norm=False)
         self.register_buffer("bank", torch.zeros(2, n, d))  # the embeddings of each large crop
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))  # images so far
-        self.register_buffer("drawn_at", torch.full((n,), -n, dtype=torch.int64))  # their number when a row was written
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))  # number of images drawn so far
+        self.register_buffer("drawn_at", torch.full((n,), -n, dtype=torch.int64))  # value of `drawn` when a row was last written
         self.register_buffer("centroids", F.normalize(torch.randn(config.num_sets, config.num_prototypes, d), dim=2))
         self.register_buffer("labels", torch.full((config.num_sets, n), MISSING))
 
@@ -99,12 +106,12 @@ class DeepClusterV2(Method):
         for k, (centroids, labels) in enumerate(zip(self.centroids, self.labels)):
             rows, random = self.bank[k % 2, recent], torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             found, _ = kmeans(rows, self.config.num_prototypes, self.config.kmeans_iterations, random, spherical=True)
-            found = gather_rows(found)[: len(found)]  # rank 0's: sums on a GPU differ in their last bits
+            found = gather_rows(found)[: len(found)]  # rank 0's on all ranks, since sums on a GPU differ in their last bits
             centroids.copy_(found)
             labels[recent] = nearest_centroid(rows, found).to(device)
 
     def _first_look(self, images: Tensor) -> Tensor:
-        self.train(len(images) > 1)  # the untrained batch norms' running statistics say nothing yet
+        self.train(len(images) > 1)  # the batch's own statistics: running ones of untrained batch norms say nothing yet
         return self.project(images)
 
 

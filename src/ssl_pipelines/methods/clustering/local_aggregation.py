@@ -41,15 +41,28 @@ class LocalAggregation(Method):
             ViewRecipe(scale=(0.2, 1.0), jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2)
         )
         projection_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the embedding and of a row of the memory bank. The paper takes 128."""
         temperature: float = Field(default=0.07, gt=0, le=10)
+        """Temperature of the scores. The paper takes 0.07."""
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
-        negatives: int | None = Field(default=None, ge=1, le=2**20)  # of the warm-up; None: 4096, at most as many as images
+        """Share of an image's old row of the memory bank that is kept when it is seen again. The paper takes 0.5."""
+        negatives: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of rows of the memory bank against each image in the warm-up; null is 4,096, at most as many as there are
+        images."""
         warmup_epochs: int = Field(default=3, ge=0, le=10_000)
-        background_percent: float = Field(default=0.32, gt=0, le=100)  # of the images
+        """Number of epochs at first that tell images apart as InstDisc does, since neighbors in a random bank mean nothing. The
+        paper takes 10."""
+        background_percent: float = Field(default=0.32, gt=0, le=100)
+        """Number of nearest images that an image's close neighbors stand against, as a percentage of all. The paper takes 0.32 % of
+        ImageNet (4,096)."""
         num_clusterings: int = Field(default=3, ge=1, le=64)
+        """Number of clusterings whose unions are the close neighbors. The paper takes 10 for its residual networks."""
         images_per_cluster: int = Field(default=43, ge=2, le=1_000_000)
+        """Mean number of images in a cluster; 43 are the paper's 30,000 clusters of ImageNet."""
         kmeans_iterations: int = Field(default=10, ge=1, le=1000)
+        """Number of iterations of k-means at each clustering."""
         min_epochs: int = Field(default=10, ge=1, le=10_000)
+        """Number of epochs, each with its clusterings, that a run of fewer passes over the data is cut into."""
 
         @model_validator(mode="after")
         def _negatives_are_read(self) -> Self:
@@ -126,4 +139,4 @@ class LocalAggregation(Method):
         for mine in self.labels:
             random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             _, labels = kmeans(rows, clusters, self.config.kmeans_iterations, random)
-            mine.copy_(gather_rows(labels)[: len(rows)])  # rank 0's: sums on a GPU differ in their last bits
+            mine.copy_(gather_rows(labels)[: len(rows)])  # rank 0's on all ranks, since sums on a GPU differ in their last bits

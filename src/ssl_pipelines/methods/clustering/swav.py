@@ -37,15 +37,28 @@ class SwAV(Method):
         name: Literal["swav"] = "swav"
         views: ViewPlan = multi_crop(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}), local=(0.1, 0.3), count=2)
         temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the predictions over prototypes. The paper takes 0.1."""
         hidden_dim: int = Field(default=512, ge=8, le=8192)
+        """Width of the projector's hidden layer. The paper takes 2048."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the embedding that is assigned to prototypes. The paper takes 128."""
         num_prototypes: int = Field(default=100, ge=2, le=100_000)
-        sinkhorn_epsilon: float = Field(default=0.03, ge=0.025, le=10)  # below, exp(2 / epsilon) leaves float32
+        """Number of prototypes. The paper takes 3,000 for ImageNet."""
+        sinkhorn_epsilon: float = Field(default=0.03, ge=0.025, le=10)
+        """Temperature of the assignments: lower is sharper, and below 0.025 exp(2 / epsilon) leaves float32. The paper takes
+        0.05."""
         sinkhorn_iterations: int = Field(default=3, ge=1, le=1000)
-        queue_size: int = Field(default=1024, ge=0, le=1_000_000)  # embeddings of each large crop; 0: none
+        """Number of Sinkhorn iterations that share the batch out evenly over the prototypes. The paper takes 3."""
+        queue_size: int = Field(default=1024, ge=0, le=1_000_000)
+        """Number of earlier embeddings of each large crop that are assigned together with the batch, in whole batches; 0 for none.
+        Use it where batches are small beside `num_prototypes`."""
         queue_from_epoch: int = Field(default=3, ge=0)
-        frozen_epochs: int = Field(default=1, ge=0)  # of the prototypes
+        """First epoch in which the queue is used, once its embeddings are of some worth. The paper takes 15 of hundreds."""
+        frozen_epochs: int = Field(default=1, ge=0)
+        """Number of epochs for which the prototypes stay as they were drawn. The paper takes 1."""
         min_epochs: int = Field(default=20, ge=1, le=10_000)
+        """Number of epochs that a run of fewer passes over the data is cut into, so that `queue_from_epoch` and `frozen_epochs` are
+        parts of it."""
 
         @model_validator(mode="after")
         def _a_batch_or_a_queue(self) -> Self:

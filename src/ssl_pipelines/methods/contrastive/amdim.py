@@ -1,12 +1,13 @@
 """AMDIM: features of one view predict local features of another, at several scales. Bachman et al., NeurIPS 2019, arXiv:1906.00910.
 
-The encoder has no padding, so that a place knows its own stretch of the image alone. Three tasks in both directions: the whole
-against 5 x 5 places, the whole against 7 x 7, one random place of 5 x 5 against 5 x 5. Scores are dot products over sqrt(R), whose mean
-square is penalized before a soft clip. One flip is drawn for both views, so that left and right keep their meaning.
+The encoder has no padding, so that each place of a map depends on its own part of the image alone. Three tasks in both directions: the
+whole against 5 x 5 places, the whole against 7 x 7, one random place of 5 x 5 against 5 x 5. Scores are dot products over sqrt(R), whose
+mean square is penalized before a soft clip. One flip is drawn for both views, so that left and right keep their meaning.
+
 Differs: a narrower encoder (32 channels instead of 128, last map 256 instead of 1024) for small machines, `backbone.name=unpadded_base`
-is the authors'; crops as they take for STL-10, at any size, in place of a shift by 4 px; the learning rate suits a short run.
-Within the encoder blocks end in a ReLU and widen by a learned 1x1 (the authors' add nothing behind the sum, and pad with zeros), no layer begins
-at zero, and batch norms stand on all three maps.
+is the authors'; crops as they take for STL-10, at any size, in place of a shift by 4 px; the learning rate suits a short run. Within the
+encoder blocks end in a ReLU and widen by a learned 1x1 (the authors' add nothing behind the sum, and pad with zeros), no layer begins at
+zero, and batch norms stand on all three maps.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class AMDIM(Method):
         name: Literal["amdim"] = "amdim"
         views: ViewPlan = ViewPlan(groups={"global": ViewGroup(recipe=RECIPE, count=2, shared_flip=True)})
         clip: float = Field(default=20.0, gt=0, le=1000)
+        """Bound of the soft clip of the scores: c tanh(s / c). Lower it where training is unstable; the paper takes 20."""
         penalty: float = Field(default=0.04, ge=0, le=10)
+        """Weight of the mean squared score, which keeps scores small. The paper takes 0.04."""
 
     config: Config
     encoder: UnpaddedNet

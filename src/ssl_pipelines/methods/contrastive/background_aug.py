@@ -44,7 +44,7 @@ class BackgroundAug(MoCoV2):
         swapped = row_scores(q, hard.unsqueeze(1)).masked_fill(~counts.unsqueeze(1), float("-inf"))  # (B, 1)
         negatives = torch.cat([row_scores(q, self.queue.keys), swapped], dim=1)  # (B, K + 1)
         loss, memory = info_nce(row_scores(q, k.unsqueeze(1)).squeeze(1), negatives, self.config.temperature), {"k2": k}
-        if self.config.symmetric:  # the second view's background is not the swap's: that way round there is none
+        if self.config.symmetric:  # the extra negative shares the first view's background alone, so the second view has none
             mirrored, memory["k1"] = self.contrast(x2, x1)
             loss = (loss + mirrored) / 2
         return Output(loss, {"swapped": counts.float().mean()}, memory)

@@ -35,10 +35,16 @@ class CMC(TowersMethod):
         name: Literal["cmc"] = "cmc"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         modalities: tuple[Literal["L", "a", "b", "ab"], ...] = ("L", "ab")
+        """Channels of L*a*b* that each encoder sees, two or three of L, a, b, ab. More modalities make wider features and cost an
+        encoder each."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
+        """Width of the embedding in which modalities are compared. The paper takes 128."""
+        negatives: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of rows of the memory bank against each image; null is 4,096, at most as many as there are images."""
         temperature: float = Field(default=0.07, gt=0, le=10)
+        """Temperature of the scores. Lower it to weigh near negatives more; the paper takes 0.07."""
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
+        """Share of an image's old row of the memory bank that is kept when it is seen again. The paper takes 0.5."""
 
         @field_validator("modalities")
         @classmethod
@@ -69,7 +75,7 @@ class CMC(TowersMethod):
         self.projectors = nn.ModuleList(nn.Linear(tower.dim, d) for tower in towers)  # type: ignore[assignment]
         self.banks = nn.ModuleList(MemoryBank(self.num_samples, d, config.bank_momentum) for _ in towers)  # type: ignore[assignment]
         self.pairs = list(permutations(range(len(self.towers)), 2))  # (anchor, bank)
-        self.register_buffer("log_z", torch.full((len(self.pairs),), torch.nan))  # a pair's, from the first batch
+        self.register_buffer("log_z", torch.full((len(self.pairs),), torch.nan))  # log Z of each pair, set by the first batch
 
     def split(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> a tensor a modality, (B, channels, H, W), about [-1, 1]."""

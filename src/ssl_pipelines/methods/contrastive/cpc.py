@@ -43,7 +43,9 @@ class CPC(Method):
         trunk_norm = "none"
 
         name: Literal["cpc"] = "cpc"
-        patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)  # share of the patch's side
+        patch_crop: float = Field(default=60 / 64, gt=0.5, le=1)
+        """Side of a random crop of each patch, as a share of the patch's side. The paper crops 60 of 64 px; a smaller share hides
+        edges that continue from patch to patch."""
 
     config: Config
     encoder: PatchGrid
@@ -55,7 +57,7 @@ class CPC(Method):
         self.encoder = PatchGrid(
             parts.build_encoder(channels=1, norm=config.trunk_norm, stem="small"), config.grid, parts.image_size
         )
-        for module in self.encoder.modules():  # nothing else keeps the features' size where there are no norms
+        for module in self.encoder.modules():  # without norms the initial weights alone keep the features' size
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         d = self.encoder.dim

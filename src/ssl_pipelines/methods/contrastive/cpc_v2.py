@@ -59,10 +59,16 @@ class CPCv2(Method):
 
         name: Literal["cpc_v2"] = "cpc_v2"
         patch_recipe: ViewRecipe = PATCHES
-        color_drop: float = Field(default=0.5, ge=0, le=1)  # two of three channels; three channels only
+        """Random transforms of each patch by itself."""
+        color_drop: float = Field(default=0.5, ge=0, le=1)
+        """Chance, 0 to 1, that a patch keeps one of its three channels alone; images of three channels only. Lower it where color
+        tells classes apart."""
         target_dim: int = Field(default=64, ge=2, le=4096)
+        """Width of the vectors that are predicted. The paper takes 64."""
         context_depth: int = Field(default=5, ge=1, le=32)
+        """Number of residual blocks of each context network; each sees one row more above."""
         shared_directions: bool = False
+        """Whether the four directions share one context network and predictors. Turn it on to save weights."""
 
     config: Config
     encoder: PatchGrid
@@ -102,5 +108,5 @@ class CPCv2(Method):
             noise = rand_rows(n, 2, device=x.device)
             kept = torch.arange(3, device=x.device) == (noise[:, :1] * 3).long()  # (n, 3)
             kept = (kept | (noise[:, 1:] >= self.config.color_drop)).view(n, 3, 1, 1)
-            x = torch.where(kept, x, self.encoder.trunk.mean.to(x.dtype))  # 0 for the trunk
+            x = torch.where(kept, x, self.encoder.trunk.mean.to(x.dtype))  # the mean, which the trunk normalizes to 0
         return x.view(patches.shape)

@@ -34,13 +34,23 @@ class DIM(Method):
         name: Literal["dim"] = "dim"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0))
         measure: Measure = "info_nce"
+        """Bound on the mutual information: `jsd`, `info_nce` or `dv` (Donsker-Varadhan). InfoNCE tends to be best in the paper and
+        gains from larger batches."""
         local_stage: Literal["layer1", "layer2", "layer3"] = "layer3"
+        """Stage of the ResNet whose places stand for the image's parts. Take an earlier one for a finer map."""
         code_dim: int = Field(default=64, ge=2, le=4096)
+        """Width of the code of the whole image. The paper takes 64."""
         score_dim: int = Field(default=512, ge=8, le=8192)
-        global_weight: float = Field(default=0.0, ge=0, le=100)  # alpha
-        local_weight: float = Field(default=1.0, ge=0, le=100)  # beta
-        prior_weight: float = Field(default=0.1, ge=0, le=100)  # gamma
+        """Width of the space in which code and places are scored by dot products. The authors' code takes 2048."""
+        global_weight: float = Field(default=0.0, ge=0, le=100)
+        """Weight alpha of the mutual information of the code and the whole map. The paper's local DIM has 0."""
+        local_weight: float = Field(default=1.0, ge=0, le=100)
+        """Weight beta of the mutual information of the code and each place of the map. The paper's local DIM has 1."""
+        prior_weight: float = Field(default=0.1, ge=0, le=100)
+        """Weight gamma of the adversary that pulls codes towards the uniform distribution; 0 leaves it out. The paper's local DIM
+        has 0.1."""
         prior_lr: float = Field(default=1e-4, gt=0, le=1)
+        """Learning rate of the adversary's own optimizer, for any batch size. Lower it where the adversary wins too easily."""
 
         @model_validator(mode="after")
         def _something_is_learnt(self) -> Self:
@@ -107,7 +117,7 @@ class DIM(Method):
             yield self.discriminate(output.memory["code"])
 
     def discriminate(self, code: Tensor) -> Output:
-        """The adversary's turn: uniform rows are true, the encoder's are not."""
+        """The adversary's loss: uniform rows count as real, the encoder's codes as fake."""
         true = rand_rows(*code.shape, device=code.device).to(code)
         right = 2 * critic_loss(self.discriminator(true), self.discriminator(code.sigmoid()))  # DIM sums the two sides
         return Output(right, metrics={"adversary": right.detach()}, optimizer="prior")

@@ -34,12 +34,21 @@ class InstDisc(Method):
     class Config(MethodConfig):
         name: Literal["instdisc"] = "instdisc"
         views: ViewPlan = one_view(VIEW)
-        temperature: float = Field(default=0.1, gt=0, le=10)  # of the authors' CIFAR recipe; ImageNet: 0.07
+        temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the scores: 0.1 as in the authors' CIFAR recipe, 0.07 for ImageNet."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
+        """Width of the embedding and of a row of the memory bank. The paper takes 128."""
+        negatives: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of rows of the memory bank against each image; null is 4,096, at most as many as there are images."""
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
-        center: bool = True  # a batch norm without weights on the embedding
-        proximal: float = Field(default=0.0, ge=0, le=1000)  # lambda; the paper tries 10, 30, 50
+        """Share of an image's old row of the memory bank that is kept when it is seen again, as in the authors' code. Set 0 where
+        `proximal` is used, as in the paper."""
+        center: bool = True
+        """Whether the embedding passes a batch norm without weights. Without it the loss of short runs with a small encoder may
+        grow."""
+        proximal: float = Field(default=0.0, ge=0, le=1000)
+        """Weight lambda of the distance between an embedding and its row of the bank, as in the paper, which tries 10, 30 and 50.
+        It needs `bank_momentum` 0."""
 
         @model_validator(mode="after")
         def _one_variant(self) -> Self:

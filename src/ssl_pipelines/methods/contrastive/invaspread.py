@@ -29,8 +29,11 @@ class InvaSpread(Method):
         name: Literal["invaspread"] = "invaspread"
         views: ViewPlan = ViewPlan(groups={"plain": ViewGroup(recipe=PLAIN), "augmented": ViewGroup(recipe=AUGMENTED)})
         temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the scores. The paper takes 0.1."""
         embedding_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the embedding, which is also what is evaluated. The paper takes 128."""
         form: Literal["paper", "code"] = "paper"
+        """Loss: the paper's equation, or what the authors' code minimizes (all 2B rows, keys without gradient)."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.06, weight_decay=5e-4), batch_size=128)

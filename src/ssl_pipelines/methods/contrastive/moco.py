@@ -3,10 +3,9 @@
 The keys of a batch are made in another order than the queries, and batch norms see a device's share of it ("shuffling batch norm",
 section 3.3): else the statistics of the batch tell which key belongs to a query. Here the shares are `groups`, on one device too.
 
-Differs: a queue of 4096 and momentum 0.99 suit small images and short runs (the authors' CIFAR demo; the paper has 65536 and 0.999),
-the learning
-rate is four times the paper's and falls by a cosine; with `symmetric` the two directions are averaged (the demo adds them).
-"""
+Differs: a queue of 4096 and momentum 0.99 suit small images and short runs (the authors' CIFAR demo; the paper has 65536 and
+0.999), the learning rate is four times the paper's and falls by a cosine; with `symmetric` the two directions are averaged (the
+demo adds them)."""
 
 from __future__ import annotations
 
@@ -39,11 +38,20 @@ class MoCo(Method):
         name: Literal["moco"] = "moco"
         views: ViewPlan = two_views(VIEW)
         temperature: float = Field(default=0.07, gt=0, le=10)
-        momentum: float = Field(default=0.99, ge=0, lt=1)  # of the key encoder
-        queue: int | None = Field(default=None, ge=1, le=2**20)  # keys; None: 4096, at most half of the images, in whole batches
+        """Temperature of the scores: 0.07 in MoCo's paper, 0.2 in MoCo v2's. Lower it to weigh near negatives more."""
+        momentum: float = Field(default=0.99, ge=0, lt=1)
+        """Share of the key encoder's weights that is kept at each step. Raise it, towards the paper's 0.999, for long runs."""
+        queue: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of keys in the queue; null is 4,096, at most half of the images, in whole batches. The paper has 65,536 for
+        ImageNet."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        groups: int = Field(default=8, ge=1, le=1024)  # stretches of the batch with batch norm statistics of their own
-        symmetric: bool = False  # each view is the query once
+        """Width of queries and keys. The paper takes 128."""
+        groups: int = Field(default=8, ge=1, le=1024)
+        """Number of parts of the batch that have batch norm statistics of their own, so that these do not give the key away; 8 as
+        the paper's GPUs."""
+        symmetric: bool = False
+        """Whether each view is the query once, and the two losses are averaged. It takes twice the time for a step and learns more
+        from it."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             most = max(1, min(self.groups, batch_size // 2))
@@ -93,7 +101,7 @@ class MoCo(Method):
 
     @torch.no_grad()
     def keys_of(self, images: Tensor) -> Tensor:
-        """Keys of this rank's rows, computed among other rows than the queries: one permutation of the global batch, and back."""
+        """Keys in the order of this rank's queries. They are encoded in a random order of the global batch and sorted back."""
         order = torch.randperm(len(images) * world_size(), device=images.device)
         mine = local_rows(len(order))
         shuffled = gather_rows(images)[order[mine]]

@@ -41,10 +41,16 @@ class MoCoV3(Method):
         name: Literal["moco_v3"] = "moco_v3"
         views: ViewPlan = view_pair(BYOL_FIRST, BYOL_SECOND)
         temperature: float = Field(default=0.2, gt=0, le=10)
-        momentum: float = Field(default=0.99, ge=0, le=1)  # at first; at the end it is 1
+        """Temperature of the scores: 0.2 for ViTs in the paper, 1.0 for its ResNet-50."""
+        momentum: float = Field(default=0.99, ge=0, le=1)
+        """Share of the momentum network's weights that is kept at each step at first; it rises to 1 by a cosine. The paper takes
+        0.99 for short, 0.996 for long runs."""
         hidden_dim: int = Field(default=1024, ge=2, le=8192)
+        """Width of the hidden layers of projector and predictor. The paper takes 4096."""
         projection_dim: int = Field(default=256, ge=2, le=8192)
-        freeze_patches: bool = True  # transformers alone have patches
+        """Width of queries and keys. The paper takes 256."""
+        freeze_patches: bool = True
+        """Whether a ViT's patch projection stays as it was drawn, which keeps training stable (section 4.2); ViTs only."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if not self.freeze_patches and backbone.name in RESNETS:
@@ -77,7 +83,7 @@ class MoCoV3(Method):
         return Output(self.contrast(q1, k2) + self.contrast(q2, k1))
 
     def contrast(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Times 2 t, so that the size of the gradient depends less on the temperature (algorithm 1)."""
+        """InfoNCE times 2 t, so that the size of the gradient depends less on the temperature (algorithm 1)."""
         t = self.config.temperature
         return 2 * t * in_batch_info_nce(queries, keys, t)
 

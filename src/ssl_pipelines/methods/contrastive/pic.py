@@ -47,10 +47,18 @@ class PIC(Method):
         name: Literal["pic"] = "pic"
         views: ViewPlan = one_view(SIMCLR_SMALL)
         temperature: float = Field(default=0.2, gt=0, le=10)
+        """Temperature of the cosines. The paper takes 0.2."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        window_fraction: float = Field(default=0.1, gt=0, le=1)  # share of the images
-        visits: int = Field(default=8, ge=1, le=1000)  # windows in a row that hold an image: the stride is window / visits
-        recent_fraction: float = Field(default=0.05, gt=0, le=1)  # share of the classes in the softmax; never less than the batch
+        """Width of the embedding and of an image's class vector. The paper takes 128."""
+        window_fraction: float = Field(default=0.1, gt=0, le=1)
+        """Share of the images in the sliding window from which a stretch of training draws. Smaller windows show an image again
+        sooner."""
+        visits: int = Field(default=8, ge=1, le=1000)
+        """Number of windows in a row that hold an image, which is seen so often in a lap; the window moves on by its size /
+        `visits`."""
+        recent_fraction: float = Field(default=0.05, gt=0, le=1)
+        """Share of the images whose class vectors, the last seen, stand in the softmax, never fewer than the batch. Lower it to
+        save time for large data sets."""
 
         def fitting(self, batch_size: int, num_samples: int | None, given: Collection[str]) -> dict[str, Any]:
             if num_samples is None:
@@ -60,7 +68,8 @@ class PIC(Method):
             visits = self.visits if "visits" in given else min(self.visits, num_samples)
             if self.window_fraction * num_samples >= visits:
                 return {"visits": visits}
-            hundredths = math.floor(100 * visits / num_samples) + 1  # of the images: a window of `visits`, rounded up
+            # Percent of the images that make a window of `visits`, rounded up.
+            hundredths = math.floor(100 * visits / num_samples) + 1
             return {"visits": visits, "window_fraction": min(1.0, hundredths / 100)}
 
         def check_data(self, num_samples: int, channels: int) -> None:

@@ -40,15 +40,25 @@ class PIRL(Method):
         views: ViewPlan = ViewPlan(
             groups={"global": ViewGroup(recipe=IMAGE), "patched": ViewGroup(recipe=ViewRecipe(scale=(0.6, 1.0)))}
         )
-        patch_recipe: ViewRecipe = COLORS  # drawn for each patch on its own
-        patch_fraction: float = Field(default=0.75, ge=0.25, le=1)  # of a cell's side; 64 of 85 px in the paper
-        patch_weight: float = Field(default=0.5, ge=0, le=1)  # lambda
+        patch_recipe: ViewRecipe = COLORS
+        """Random transforms of each patch by itself."""
+        patch_fraction: float = Field(default=0.75, ge=0.25, le=1)
+        """Side of a patch as a share of its cell's; 64 of 85 px in the paper."""
+        patch_weight: float = Field(default=0.5, ge=0, le=1)
+        """Weight lambda, 0 to 1, of the patches' term; the image's own has the rest. The paper takes 0.5."""
         form: Literal["constant", "softmax"] = "constant"
+        """Loss: InstDisc's NCE with constant normalizers, as in the authors' code (`constant`), or the paper's equations 3 and 4
+        (`softmax`)."""
         temperature: float = Field(default=0.07, gt=0, le=10)
+        """Temperature of the scores. The paper takes 0.07."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
-        negatives: int | None = Field(default=None, ge=1, le=2**20)  # an image; None: 4096, at most as many as images
+        """Width of the embedding and of a row of the memory bank. The paper takes 128."""
+        negatives: int | None = Field(default=None, ge=1, le=2**20)
+        """Number of rows of the memory bank against each image; null is 4,096, at most as many as there are images."""
         bank_momentum: float = Field(default=0.5, ge=0, lt=1)
-        center: bool = True  # a batch norm without weights on the embedding
+        """Share of an image's old row of the memory bank that is kept when it is seen again. The paper takes 0.5."""
+        center: bool = True
+        """Whether embeddings pass a batch norm without weights. Without it the loss of short runs with a small encoder may grow."""
 
         @model_validator(mode="after")
         def _cells_are_whole(self) -> Self:
@@ -111,7 +121,7 @@ class PIRL(Method):
         total = len(crops) * world_size()
         mine = local_rows(total)
         corners, order = patch_corners(total, GRID, self.cell, self.patch, random), patch_orders(total, GRID * GRID, random)
-        # Patches are alike before they are cut, so their places are shuffled.
+        # All patches are cut alike, so shuffling their places before the cut shuffles the patches.
         corners = corners.gather(1, order.unsqueeze(2).expand(-1, -1, 2))[mine]
         patches = cut_patches(crops, to_device(corners, crops.device), self.patch)
         return recolor_patches(patches, self.config.patch_recipe, random, mine, total)

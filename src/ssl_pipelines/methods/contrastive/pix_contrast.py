@@ -33,7 +33,7 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.plan import BYOL_FIRST, ViewPlan, two_views
 
 LEAST_SIDE = 4  # places
-INSTANCE_TEMPERATURE = 0.2  # negatives are the batch's
+INSTANCE_TEMPERATURE = 0.2  # of the pooled features' InfoNCE, whose negatives are the batch's other images
 
 
 class PixContrast(Method):
@@ -41,13 +41,23 @@ class PixContrast(Method):
         name: Literal["pix_contrast"] = "pix_contrast"
         views: ViewPlan = two_views(BYOL_FIRST.model_copy(update={"scale": (0.3, 1.0)}))
         form: Literal["contrast", "propagation"] = "contrast"
-        distance_threshold: float = Field(default=0.7, gt=0, le=10)  # diagonals of a place
-        temperature: float = Field(default=0.3, gt=0, le=10)  # form="contrast"
-        sharpness: float = Field(default=2.0, gt=0, le=10)  # form="propagation"
+        """Loss: `contrast` is PixContrast, with other places as negatives; `propagation` is PixPro, without negatives."""
+        distance_threshold: float = Field(default=0.7, gt=0, le=10)
+        """Largest distance between two places that count as the same, in diagonals of a place of the map. The paper takes 0.7."""
+        temperature: float = Field(default=0.3, gt=0, le=10)
+        """Temperature of the scores, with form=contrast. The paper takes 0.3."""
+        sharpness: float = Field(default=2.0, gt=0, le=10)
+        """Power of the similarity by which places are smoothed, with form=propagation. The paper takes 2."""
         hidden_dim: int = Field(default=1024, ge=8, le=16384)
+        """Width of the hidden layer of the projector. The paper takes 2048."""
         projection_dim: int = Field(default=256, ge=2, le=8192)
-        instance_weight: float = Field(default=0.0, ge=0, le=100)  # of pooled features
-        momentum: float = Field(default=0.99, ge=0, le=1)  # cosine to 1
+        """Width of the compared vectors of places. The paper takes 256."""
+        instance_weight: float = Field(default=0.0, ge=0, le=100)
+        """Weight of an InfoNCE of pooled features beside the places' loss. Set 1 where features of whole images are wanted, as for
+        linear probes."""
+        momentum: float = Field(default=0.99, ge=0, le=1)
+        """Share of the momentum network's weights that is kept at each step at first; it rises to 1 by a cosine. The paper takes
+        0.99."""
 
         @model_validator(mode="after")
         def _nothing_is_ignored(self) -> Self:

@@ -24,6 +24,7 @@ class SimCLR(Method):
         name: Literal["simclr"] = "simclr"
         views: ViewPlan = bicubic(two_views(SIMCLR_SMALL))
         projection_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the projector's output, in which views are compared. The paper takes 128."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.5, weight_decay=1e-4))

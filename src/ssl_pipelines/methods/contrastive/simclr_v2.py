@@ -31,7 +31,9 @@ class SimCLRv2(Method):
         name: Literal["simclr_v2"] = "simclr_v2"
         views: ViewPlan = bicubic(two_views(SIMCLR_SMALL))
         temperature: float = Field(default=0.5, gt=0, le=10)
+        """Temperature of the scores: 0.5 suits small images. Lower it, to the paper's 0.1, for large photographs and batches."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the projector's output, in which views are compared. The paper takes 128."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.5, weight_decay=1e-4))

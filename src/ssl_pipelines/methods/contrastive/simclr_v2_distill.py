@@ -1,10 +1,10 @@
 """SimCLR v2, last stage: a student learns from images alone what a fine-tuned network answers. Chen et al., NeurIPS 2020,
 arXiv:2006.10029.
 
-The teacher is a run that has been fine-tuned on labels: pretrain.upstream.teacher=runs:/<id>/finetuned, as the finetune room leaves
-it (finetune.labels_fraction=0.1 for a tenth of the labels; how many it saw stands in the report). The student, of the same size or
-smaller, sees the same view of each image and matches the teacher's class probabilities; it reads no label itself. So this row is
-self-supervised in its first stage alone.
+The teacher is a run that has been fine-tuned on labels: pretrain.upstream.teacher=runs:/<id>/finetuned, as the finetune stage
+leaves it (finetune.labels_fraction=0.1 for a tenth of the labels; how many it saw stands in the report). The student, of the same
+size or smaller, sees the same view of each image and matches the teacher's class probabilities; it reads no label itself. So this
+row is self-supervised in its first stage alone.
 
 Differs: SGD instead of LARS; no term for labeled images.
 """
@@ -31,7 +31,9 @@ class SimCLRv2Distill(Method):
         name: Literal["simclr_v2_distill"] = "simclr_v2_distill"
         views: ViewPlan = bicubic(one_view(ViewRecipe(scale=(0.2, 1.0))))
         temperature: float = Field(default=1.0, gt=0, le=100)
-        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)  # null: the teacher's
+        """Temperature of teacher's and student's class probabilities. Raise it to match small probabilities more."""
+        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)
+        """Number of classes that the teacher tells apart; null is the teacher's own, and another number is refused."""
 
     config: Config
     upstream = ("teacher",)

@@ -23,7 +23,9 @@ class BarlowTwins(Method):
         name: Literal["barlow_twins"] = "barlow_twins"
         views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
         projection_dim: int = Field(default=1024, ge=2, le=16384)
-        off_diagonal_weight: float = Field(default=0.0051, gt=0, le=10)  # lambda
+        """Width of the projector. Wider is better in the paper, which takes 8192 for ResNet-50."""
+        off_diagonal_weight: float = Field(default=0.0051, gt=0, le=10)
+        """Weight lambda of the correlations between different channels. The paper takes 0.0051."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4))

@@ -27,9 +27,13 @@ class BYOL(Method):
     class Config(MethodConfig):
         name: Literal["byol"] = "byol"
         views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
-        momentum: float = Field(default=0.97, ge=0, le=1)  # at the start; 1 at the end
+        momentum: float = Field(default=0.97, ge=0, le=1)
+        """Share of the target network's weights that is kept at each step at first; it rises to 1 by a cosine. Raise it, to the
+        paper's 0.996, for long runs."""
         hidden_dim: int = Field(default=1024, ge=2, le=8192)
+        """Width of the hidden layers of projector and predictor. The paper takes 4096."""
         projection_dim: int = Field(default=256, ge=2, le=8192)
+        """Width of the projections that are predicted. The paper takes 256."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.2, weight_decay=1e-4))

@@ -42,18 +42,34 @@ class DINO(Method):
             multi_crop(BYOL_FIRST.model_copy(update=LARGE), BYOL_SECOND.model_copy(update=LARGE), local=(0.1, 0.4), count=2)
         )
         num_prototypes: int = Field(default=1024, ge=2, le=100_000)
+        """Number of prototypes, over which student and teacher agree. The paper takes 65,536 for ImageNet."""
         hidden_dim: int = Field(default=512, ge=2, le=8192)
+        """Width of the hidden layers of the head. The paper takes 2048."""
         bottleneck_dim: int = Field(default=128, ge=2, le=8192)
-        head_norm: bool = True  # batch norms in the head
+        """Width of the head before its prototypes. The paper takes 256."""
+        head_norm: bool = True
+        """Whether the head has batch norms. Without them the outputs of a short run stay uniform; the paper has none with ViTs."""
         student_temperature: float = Field(default=0.1, gt=0, le=10)
+        """Temperature of the student's distribution. The paper takes 0.1."""
         teacher_temperature: float = Field(default=0.04, gt=0, le=10)
+        """Temperature of the teacher's distribution at first, at most `student_temperature`. Lower is sharper; the paper begins at
+        0.04."""
         teacher_temperature_end: float = Field(default=0.04, gt=0, le=10)
-        temperature_warmup_fraction: float = Field(default=0.3, ge=0, le=1)  # of the run, linear
+        """Temperature of the teacher's distribution after its warm-up. Raise it, to the paper's 0.07, for long runs."""
+        temperature_warmup_fraction: float = Field(default=0.3, ge=0, le=1)
+        """Share of the run over which the teacher's temperature goes linearly from its start to its end."""
         center_momentum: float = Field(default=0.9, ge=0, lt=1)
-        teacher_momentum: float = Field(default=0.98, ge=0, le=1)  # at the start; 1 at the end
-        frozen_epochs: int = Field(default=1, ge=0)  # of the student's prototypes
+        """Share of the center of the teacher's outputs that is kept at each step. The paper takes 0.9."""
+        teacher_momentum: float = Field(default=0.98, ge=0, le=1)
+        """Share of the teacher's weights that is kept at each step at first; it rises to 1 by a cosine. Raise it, to the paper's
+        0.996, for long runs."""
+        frozen_epochs: int = Field(default=1, ge=0)
+        """Number of epochs for which the student's prototypes stay as they were drawn. Raise it where the loss does not fall at
+        first."""
         min_epochs: int = Field(default=20, ge=1, le=10_000)
-        pooling: Literal["cls", "average"] = "cls"  # of a ViT
+        """Number of epochs that a run of fewer passes over the data is cut into, so that `frozen_epochs` is a part of it."""
+        pooling: Literal["cls", "average"] = "cls"
+        """What a ViT's representation is: its class token (`cls`), or the mean of its patch tokens."""
 
         @model_validator(mode="after")
         def _the_teacher_is_sharper(self) -> Self:
@@ -126,5 +142,5 @@ class DINO(Method):
 
 
 def entropy(p: Tensor) -> Tensor:
-    """(..., K) -> (...) in nats. Collapse: 0 to one prototype, log K to all alike."""
+    """(..., K) -> (...) in nats. It is 0 where one prototype takes all and log K where all are equal, which both are collapse."""
     return -(p * p.clamp(min=1e-30).log()).sum(-1)

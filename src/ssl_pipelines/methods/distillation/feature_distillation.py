@@ -2,7 +2,7 @@
 
 Every token of the teacher (the class token too) is brought to mean 0 and variance 1 over its channels and predicted by a linear
 layer on the student's tokens of the same view. The student has one table of relative position biases instead of absolute
-positions, and drop path, which the teacher has not. What is gained is gained in fine-tuning: judge this row by the finetune room's
+positions, and drop path, which the teacher has not. What is gained is gained in fine-tuning: judge this row by the finetune stage's
 score beside the teacher's. A linear probe of the student often falls below its teacher's.
 
 Differs: with a ResNet (as student, as teacher) the cells of the last feature map take the tokens' place, and position biases and
@@ -44,7 +44,9 @@ class FeatureDistillation(Method):
         name: Literal["feature_distillation"] = "feature_distillation"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         beta: float = Field(default=2.0, gt=0, le=100)
-        target_dim: int | None = Field(default=None, ge=1, le=65536)  # null: the width of the teacher's features
+        """Error, in standard deviations of the target, up to which the smooth L1 loss is quadratic. The paper takes 2."""
+        target_dim: int | None = Field(default=None, ge=1, le=65536)
+        """Width of the teacher's features; null is the teacher's own, and another number is refused."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name not in (*RESNETS, *VITS):
@@ -72,7 +74,7 @@ class FeatureDistillation(Method):
     def __init__(self, config: Config, parts: Parts):
         super().__init__(config, parts)
         self.encoder = parts.build_encoder(positions="relative")
-        self.tokens = False  # of the class token there is one where both are ViTs
+        self.tokens = False  # class tokens are compared too where both networks are ViTs
         width, side = map_shape(self.encoder, parts.image_size)
         self.predictor = nn.Linear(width, config.target_dim or width)
         if "teacher" in parts.upstream:

@@ -24,8 +24,11 @@ class SimSiam(Method):
         name: Literal["simsiam"] = "simsiam"
         views: ViewPlan = two_views(SIMCLR_SMALL.model_copy(update={"scale": (0.2, 1.0)}))
         projection_dim: int = Field(default=2048, ge=8, le=8192)
+        """Width of the projector's output. The paper takes 2048."""
         projection_layers: int = Field(default=2, ge=2, le=3)
+        """Number of layers of the projector: 2 as in the paper's CIFAR-10 experiments, 3 as for ImageNet."""
         predictor_dim: int = Field(default=512, ge=2, le=8192)
+        """Width of the predictor's hidden layer, a bottleneck; a quarter of `projection_dim` in the paper."""
 
     config: Config
     recipe = Recipe(optimizer=OptimizerConfig(name="sgd", lr=0.06, weight_decay=5e-4))

@@ -25,10 +25,15 @@ class VICReg(Method):
         name: Literal["vicreg"] = "vicreg"
         views: ViewPlan = bicubic(view_pair(BYOL_FIRST, BYOL_SECOND))
         projection_dim: int = Field(default=1024, ge=2, le=16384)
+        """Width of the expander. Wider is better in the paper, which takes 8192 for ResNet-50."""
         invariance_weight: float = Field(default=25, ge=0, le=1000)
+        """Weight lambda of the distance between two views. The paper takes 25."""
         variance_weight: float = Field(default=25, ge=0, le=1000)
+        """Weight mu of the hinge on each channel's standard deviation, which prevents collapse. The paper takes 25."""
         covariance_weight: float = Field(default=1, ge=0, le=1000)
+        """Weight nu of the covariances between channels. The paper takes 1."""
         variance_of: Literal["mean", "sum"] = "mean"
+        """Whether the variance term is the mean of both views', as in the authors' code, or their sum, as the paper prints."""
 
         @model_validator(mode="after")
         def _not_nothing(self) -> Self:

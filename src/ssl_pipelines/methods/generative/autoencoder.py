@@ -38,10 +38,18 @@ class Autoencoder(Method):
         name: Literal["autoencoder"] = "autoencoder"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.5))
         form: Literal["convolutional", "fully_connected"] = "convolutional"
+        """Network: convolutions around the run's encoder, or layers of units between pixels and code (`fully_connected`), which
+        does not read `backbone`."""
         code_dim: int = Field(default=64, ge=1, le=65536)
-        hidden_dims: tuple[int, ...] = (512, 256)  # fully_connected; of the encoder, the decoder has them in reverse
-        decoder_width: int = Field(default=32, ge=1, le=1024)  # convolutional; channels at the image's own side
+        """Width of the code, which an autoencoder without noise needs smaller than the image. Smaller keeps less."""
+        hidden_dims: tuple[int, ...] = (512, 256)
+        """Widths of the encoder's hidden layers with form=fully_connected; the decoder has them in reverse."""
+        decoder_width: int = Field(default=32, ge=1, le=1024)
+        """Number of the decoder's channels at the image's own side, with form=convolutional; coarser maps have up to 8 times as
+        many."""
         error: Literal["squared", "cross_entropy"] = "squared"
+        """What is minimized: the squared error of standardized pixels, or the cross entropy of pixels in [0, 1], which suits
+        black-and-white images."""
 
         @model_validator(mode="after")
         def _of_the_form(self) -> Self:
@@ -60,7 +68,7 @@ class Autoencoder(Method):
     config: Config
     compares_within_batch = False
     judged_at = "best"
-    undercomplete: ClassVar[bool] = True  # else the identity would be learnt
+    undercomplete: ClassVar[bool] = True  # the code is smaller than the image, else the identity would be learned
     recipe = Recipe(optimizer=OptimizerConfig(name="adamw", lr=1e-3, lr_batch=None, weight_decay=0.0), batch_size=128)
 
     def __init__(self, config: Config, parts: Parts):

@@ -40,11 +40,18 @@ class DenoisingAutoencoder(Autoencoder):
         name: Literal["denoising_autoencoder"] = "denoising_autoencoder"  # type: ignore[assignment]
         code_dim: int = Field(default=256, ge=1, le=65536)
         corruption: Literal["masking", "salt_and_pepper", "gaussian"] = "masking"
-        fraction: float = Field(default=0.5, gt=0, lt=1)  # nu
-        per: Literal["pixel", "value"] = "pixel"  # value: each channel on its own, as in the paper
-        noise_std: float = Field(default=0.5, gt=0, le=10)  # in standard deviations of the channel
-        corrupted_weight: float = Field(default=1.0, ge=0, le=100)  # alpha
-        other_weight: float = Field(default=1.0, ge=0, le=100)  # beta
+        """How images are corrupted: `masking` sets values to their channel's mean, `salt_and_pepper` to 0 or 1, `gaussian` adds
+        noise to all."""
+        fraction: float = Field(default=0.5, gt=0, lt=1)
+        """Share nu of the values that are hit, with masking and salt_and_pepper. Raise it where the network only smooths."""
+        per: Literal["pixel", "value"] = "pixel"
+        """What is hit together: all channels of a pixel, or each value by itself, as in the paper."""
+        noise_std: float = Field(default=0.5, gt=0, le=10)
+        """Standard deviation of Gaussian noise, in standard deviations of the channel."""
+        corrupted_weight: float = Field(default=1.0, ge=0, le=100)
+        """Weight alpha of the errors of values that were hit."""
+        other_weight: float = Field(default=1.0, ge=0, le=100)
+        """Weight beta of the errors of all other values; 0 with `corrupted_weight` 1 is the paper's full emphasis (2010)."""
 
         @model_validator(mode="after")
         def _of_the_corruption(self) -> Self:

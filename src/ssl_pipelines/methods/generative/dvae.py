@@ -42,16 +42,28 @@ class DVAE(Method):
     class Config(MethodConfig):
         name: Literal["dvae"] = "dvae"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
-        num_tokens: int = Field(default=512, ge=2, le=65536)  # 8192
-        kl_weight: float = Field(default=6.6, ge=0, le=1000)  # at the end of its warm-up
-        kl_warmup_fraction: float = Field(default=0.5, ge=0, le=1)  # of the run; 1/600
+        num_tokens: int = Field(default=512, ge=2, le=65536)
+        """Number of codes. The paper takes 8,192."""
+        kl_weight: float = Field(default=6.6, ge=0, le=1000)
+        """Weight of the divergence from uniform use of the codes after its warm-up, per 192 pixel values, as in the paper (6.6).
+        Lower it where one code serves all."""
+        kl_warmup_fraction: float = Field(default=0.5, ge=0, le=1)
+        """Share of the run over which that weight rises from 0; 1/600 in the paper's far longer run."""
         temperature: float = Field(default=1.0, gt=0, le=10)
+        """Temperature of the relaxed draw of codes at first. The paper takes 1."""
         temperature_end: float = Field(default=1 / 16, gt=0, le=10)
-        temperature_fraction: float = Field(default=0.6, ge=0, le=1)  # of the run; 1/20
-        pixel_margin: float = Field(default=0.1, gt=0, lt=0.5)  # epsilon
+        """Temperature of the relaxed draw of codes at the end. The paper takes 1/16, at which draws are nearly discrete."""
+        temperature_fraction: float = Field(default=0.6, ge=0, le=1)
+        """Share of the run over which the temperature falls; 1/20 in the paper's far longer run."""
+        pixel_margin: float = Field(default=0.1, gt=0, lt=0.5)
+        """Margin epsilon by which pixels are kept away from 0 and 1, where the likelihood is not finite. The paper takes 0.1."""
         decoder_dim: int = Field(default=128, ge=16, le=4096)
-        decoder_blocks: int = Field(default=1, ge=1, le=8)  # for each size of the map; 2
+        """Number of the decoder's channels at the map of codes; each doubling of the map halves them."""
+        decoder_blocks: int = Field(default=1, ge=1, le=8)
+        """Number of the decoder's blocks for each size of the map. The paper takes 2."""
         average_momentum: float = Field(default=0.99, ge=0, lt=1)
+        """Share of the moving average of the weights, which is what is kept, that stays at each step. Raise it, to the paper's
+        0.999, for long runs."""
 
     config: Config
     compares_within_batch = False

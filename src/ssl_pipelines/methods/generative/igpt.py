@@ -38,11 +38,17 @@ class IGPT(LikelihoodMethod):
     class Config(LikelihoodConfig):
         name: Literal["igpt"] = "igpt"
         objective: Literal["autoregressive", "bert"] = "autoregressive"
-        mask_fraction: float = Field(default=0.15, gt=0, lt=1)  # bert
-        palette: int = Field(default=128, ge=2, le=4096)  # colors
+        """What is predicted: each color from those before it (`autoregressive`), or hidden colors from all others (`bert`)."""
+        mask_fraction: float = Field(default=0.15, gt=0, lt=1)
+        """Share of the places that are hidden, with objective=bert. The paper takes 0.15."""
+        palette: int = Field(default=128, ge=2, le=4096)
+        """Number of palette colors that pixels are rounded to. The paper takes 512."""
         width: int = Field(default=96, ge=8, le=2048)
+        """Width of the transformer."""
         depth: int = Field(default=6, ge=1, le=48)
+        """Number of the transformer's blocks."""
         heads: Literal[1, 2, 4, 8, 16] = 4
+        """Number of attention heads; it divides `width`."""
 
         @model_validator(mode="after")
         def _usable(self) -> Self:

@@ -32,12 +32,20 @@ class MADE(LikelihoodMethod):
         name: Literal["made"] = "made"
         levels: int = Field(default=2, ge=2, le=256)
         units: int = Field(default=1024, ge=8, le=16384)
+        """Number of units of each hidden layer."""
         depth: int = Field(default=2, ge=1, le=8)
+        """Number of hidden layers."""
         num_masks: int = Field(default=32, ge=1, le=1024)
-        order_agnostic: bool = True  # each mask set has an order of its own; else raster order
-        connectivity_agnostic: bool = True  # each mask set has connections of its own
-        direct: bool = False  # from each input to the outputs after it, past the hidden layers
-        feature_masks: int = Field(default=8, ge=1, le=1024)  # that `encode` averages over
+        """Number of mask sets that training goes through, and whose mixture the finished model is. The authors' code takes 32; more
+        take longer to score."""
+        order_agnostic: bool = True
+        """Whether each mask set has an order of the inputs of its own; otherwise all have raster order."""
+        connectivity_agnostic: bool = True
+        """Whether each mask set has connections of its own."""
+        direct: bool = False
+        """Whether each input also reaches the outputs after it directly, past the hidden layers."""
+        feature_masks: int = Field(default=8, ge=1, le=1024)
+        """Number of mask sets that features are averaged over, at most `num_masks`."""
 
         @model_validator(mode="after")
         def _masks_differ(self) -> Self:
@@ -75,7 +83,8 @@ class MADE(LikelihoodMethod):
 
     def log_prob(self, x: Tensor, k: int) -> Tensor:
         """Quantized inputs (B, D) in [-1, 1] -> log p_k in nats, (B,)."""
-        logits = F.pad(self.encoder.logits(x, k), (1, 0))  # of the lowest level: 0. With two levels, the paper's sigmoid
+        # The lowest level's logit is 0: with two levels this is the paper's sigmoid.
+        logits = F.pad(self.encoder.logits(x, k), (1, 0))
         level = ((x + 1) / 2 * (self.config.levels - 1)).round().long()
         return -F.cross_entropy(logits.transpose(1, 2), level, reduction="none").sum(1)
 

@@ -23,8 +23,10 @@ from ssl_pipelines.networks.gated_pixelcnn import GatedPixelCNN
 class PixelCNN(PixelModel):
     class Config(PixelModelConfig):
         name: Literal["pixelcnn"] = "pixelcnn"
-        width: int = Field(default=64, ge=8, le=1024)  # features of each stack
-        depth: int = Field(default=5, ge=2, le=64)  # layers; the first has a kernel of 7, the others of 3
+        width: int = Field(default=64, ge=8, le=1024)
+        """Number of features of each of the two stacks."""
+        depth: int = Field(default=5, ge=2, le=64)
+        """Number of layers; the first has a kernel of 7, the others of 3. More see further."""
 
     config: Config
     recipe = own_recipe(2e-3, 32)

@@ -35,11 +35,18 @@ class VAE(Method):
         name: Literal["vae"] = "vae"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.5))
         latent_dim: int = Field(default=128, ge=1, le=65536)
+        """Number of latents of the code."""
         beta: float = Field(default=1.0, ge=0, le=1000)
-        beta_warmup_fraction: float = Field(default=0.0, ge=0, le=1)  # of the run, linear from 0
+        """Weight of the divergence from the prior; 1 is the VAE, above 1 the beta-VAE. Lower it where latents go unused."""
+        beta_warmup_fraction: float = Field(default=0.0, ge=0, le=1)
+        """Share of the run over which that weight rises linearly from 0. Raise it where latents go unused."""
         likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
-        variance: float | None = Field(default=None, gt=0, le=100)  # of standardized pixels, fixed; None: learnt (gaussian)
+        """Distribution of pixels around the decoder's output; `bernoulli` suits black-and-white images alone."""
+        variance: float | None = Field(default=None, gt=0, le=100)
+        """Variance of standardized pixels around the decoder's output; null learns one for all pixels. With likelihood=gaussian
+        only."""
         decoder_width: int = Field(default=32, ge=1, le=1024)
+        """Number of the decoder's channels at the image's own side; coarser maps have up to 8 times as many."""
 
         @model_validator(mode="after")
         def _of_the_likelihood(self) -> Self:
@@ -90,7 +97,8 @@ class VAE(Method):
     def param_groups(self) -> list[ParamGroup]:
         if self.spread is None or self.config.variance is not None:
             return []
-        return [ParamGroup(self.spread, lr_factor=10.0)]  # one number, which a short run would not bring home
+        # A single number, which would not converge in a short run at the network's rate.
+        return [ParamGroup(self.spread, lr_factor=10.0)]
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor]:
         return {**self.encoder.stages(images), "mu": self.posterior(images)[0]}

@@ -5,11 +5,9 @@ as it is; pixels are standardized, so that the first term is a share of their va
 or, `codebook="loss"`, by |sg[z_e] - z_q|^2 (eq. 3). A prior over maps of codes, autoregressive, is trained with its own optimizer on
 detached codes; samples are drawn from it and decoded. Features: z_e pooled, or an earlier stage as validation says.
 
-Differs: the run's encoder held at a quarter of the image's side (16 x 16 places at most), and
-upsampling convolutions back; a code that has fallen out of use
-starts anew from a place of the batch (not in the paper; `revive_below=0` leaves it); the prior, small, is trained along, where the
-paper fits a PixelCNN afterwards; a faster decay, 256 codes and a higher learning rate suit short runs.
-"""
+Differs: the run's encoder held at a quarter of the image's side (16 x 16 places at most), and upsampling convolutions back; a code
+that has fallen out of use starts anew from a place of the batch (not in the paper; `revive_below=0` leaves it); the prior, small,
+is trained along, where the paper fits a PixelCNN afterwards; a faster decay, 256 codes and a higher learning rate suit short runs."""
 
 from __future__ import annotations
 
@@ -40,15 +38,27 @@ class VQVAE(Method):
         name: Literal["vq_vae"] = "vq_vae"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.5))
         num_codes: int = Field(default=256, ge=2, le=65536)
+        """Number of codes. The paper takes 512."""
         code_dim: int = Field(default=64, ge=1, le=4096)
+        """Width of a code. The paper takes 64 for images."""
         codebook: Literal["ema", "loss"] = "ema"
+        """How codes follow the places that chose them: by moving averages (`ema`, appendix A.1) or by a loss (equation 3)."""
         decay: float = Field(default=0.97, ge=0, lt=1)
-        revive_below: float = Field(default=0.05, ge=0, lt=1)  # of the mean use of codes; 0: never
-        commitment: float = Field(default=0.25, gt=0, le=100)  # beta
+        """Share of the moving averages that is kept at each step, with codebook=ema. Raise it, to the paper's 0.99, for long
+        runs."""
+        revive_below: float = Field(default=0.05, ge=0, lt=1)
+        """Share of the codes' mean use below which a code starts anew from a place of the batch, with codebook=ema; 0 never. Raise
+        it where few codes are used."""
+        commitment: float = Field(default=0.25, gt=0, le=100)
+        """Weight beta of the distance of the encoder's output from its code. The paper takes 0.25."""
         decoder_width: int = Field(default=32, ge=1, le=1024)
+        """Number of the decoder's channels at the image's own side; coarser maps have up to 8 times as many."""
         prior_dim: int = Field(default=64, ge=1, le=4096)
+        """Width of the autoregressive prior over maps of codes, from which samples are drawn."""
         prior_depth: int = Field(default=4, ge=1, le=64)
+        """Number of the prior's blocks. More see further."""
         prior_lr: float = Field(default=1e-3, gt=0, le=1)
+        """Learning rate of the prior's own optimizer."""
 
         @model_validator(mode="after")
         def _of_the_codebook(self) -> Self:

@@ -53,10 +53,15 @@ class BEiT(Method, FirstRuns):
             )
         )
         mask_fraction: float = Field(default=0.4, gt=0, lt=1)
-        least_block: int | None = Field(default=None, ge=1, le=4096)  # patches of a rectangle; null: a sixteenth of all
-        aspect: float = Field(default=0.3, gt=0, lt=1)  # of a rectangle, to 1 / aspect
-        layer_scale: float = Field(default=0.1, gt=0, le=1)  # at first
-        num_tokens: int | None = Field(default=None, ge=2, le=65536)  # null: the tokenizer's
+        """Share of the patches that are hidden, in blocks. The paper takes 0.4."""
+        least_block: int | None = Field(default=None, ge=1, le=4096)
+        """Smallest number of patches of a hidden rectangle; null is a sixteenth of all, about the paper's 16 of 196."""
+        aspect: float = Field(default=0.3, gt=0, lt=1)
+        """Smallest height over width of a hidden rectangle; the largest is its inverse. The paper takes 0.3."""
+        layer_scale: float = Field(default=0.1, gt=0, le=1)
+        """Factor of the residual branches at first, learnt from there on. The paper takes 0.1; lower it for deep encoders."""
+        num_tokens: int | None = Field(default=None, ge=2, le=65536)
+        """Number of codes of the tokenizer; null is the tokenizer's own, and another number is refused."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.positions != "relative":
@@ -87,7 +92,7 @@ class BEiT(Method, FirstRuns):
 
     @classmethod
     def first_run(cls, name: str, config: Any, backbone: BackboneConfig, image_size: int) -> dict[str, Any]:
-        """A tokenizer with a code for each patch."""
+        """The parameters of a tokenizer with one code for each patch."""
         size, grid = config.views.groups["tokenizer"].size or image_size, image_size // backbone.patch_size
         stride = size // grid
         if size != stride * grid or stride not in STRIDES:

@@ -44,9 +44,15 @@ class ConvMAE(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["convmae"] = "convmae"
         normalize_targets: bool = True
-        strides: tuple[Stride, Stride, Stride] | None = None  # None: by the patch size
-        conv_depth: int = Field(default=2, ge=1, le=12)  # blocks a convolution stage
+        """Whether each true patch is brought to mean 0 and standard deviation 1 before it is predicted, which improves features in
+        MAE's paper."""
+        strides: tuple[Stride, Stride, Stride] | None = None
+        """Steps of the two convolution stages and of the tokens, the first in px, the others in places of the map before; their product
+        is the patch size. Null follows the patch size (4, 2 and 2 for 16 px)."""
+        conv_depth: int = Field(default=2, ge=1, le=12)
+        """Number of blocks of each convolution stage. The paper takes 2."""
         kernel: Literal[3, 5, 7, 9] = 5
+        """Side of the convolutions' kernels in places. The paper takes 5."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             super().check_run(batch_size, backbone)
@@ -55,7 +61,8 @@ class ConvMAE(Method):
                 raise InputError(f"{found} and backbone.patch_size={backbone.patch_size}: allowed are strides whose product it is")
 
         def strides_of(self, patch_size: int) -> tuple[int, int, int]:
-            """px, places, places; 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4."""
+            """Steps of both stages (px, places) and of the tokens (places): 4, 2 and 2 for the paper's 16 px, 2, 2 and 1 for 4
+            px."""
             if self.strides:
                 return self.strides
             if patch_size % 4 == 0:

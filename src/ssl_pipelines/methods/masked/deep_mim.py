@@ -33,7 +33,9 @@ class DeepMIM(MAE):
     class Config(MAE.Config):
         name: Literal["deep_mim"] = "deep_mim"  # type: ignore[assignment]
         decoder_depth: int = Field(default=1, ge=1, le=24)
-        blocks: tuple[int, ...] | None = None  # from 1, the last one included; null: the paper's shares of the depth
+        blocks: tuple[int, ...] | None = None
+        """Blocks of the encoder that have a decoder, counted from 1, the last one included; null is the paper's shares of the
+        depth."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             super().check_run(batch_size, backbone)

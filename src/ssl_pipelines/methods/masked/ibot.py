@@ -43,17 +43,25 @@ class IBOT(DINO):
     class Config(DINO.Config):
         name: Literal["ibot"] = "ibot"  # type: ignore[assignment]
         least_local = 0
-        masked_share: float = Field(default=0.5, ge=0, le=1)  # of the large crops
-        mask_fraction: tuple[float, float] = (0.1, 0.5)  # of a masked crop's patches, uniform
-        least_block: int | None = Field(default=None, ge=1, le=4096)  # patches of a rectangle; null: (a third of the grid's side)^2
-        aspect: float = Field(default=0.3, gt=0, lt=1)  # of a rectangle, to 1 / aspect
+        masked_share: float = Field(default=0.5, ge=0, le=1)
+        """Share of the large crops in which patches are hidden from the student. The paper takes 0.5."""
+        mask_fraction: tuple[float, float] = (0.1, 0.5)
+        """Smallest and largest share of a masked crop's patches that are hidden, drawn evenly between. The paper takes 0.1 to
+        0.5."""
+        least_block: int | None = Field(default=None, ge=1, le=4096)
+        """Smallest number of patches of a hidden rectangle; null is the square of a third of the grid's side."""
+        aspect: float = Field(default=0.3, gt=0, lt=1)
+        """Smallest height over width of a hidden rectangle; the largest is its inverse. The paper takes 0.3."""
         patch_weight: float = Field(default=1.0, ge=0, le=100)
-        patch_temperature: float = Field(default=0.04, gt=0, le=10)  # the teacher's for patches
+        """Weight of the patches' loss beside the class token's. The paper takes 1."""
+        patch_temperature: float = Field(default=0.04, gt=0, le=10)
+        """Temperature of the teacher's distribution of patches at first, at most `student_temperature`."""
         patch_temperature_end: float = Field(default=0.04, gt=0, le=10)
+        """Temperature of the teacher's distribution of patches after its warm-up. Raise it, to the paper's 0.07, for long runs."""
 
         @model_validator(mode="after")
         def _the_teacher_is_sharper(self) -> Self:
-            """In place of DINO's: here the warm-up is of the patches' temperature too."""
+            """Replaces DINO's check: here the warm-up is of the patches' temperature too."""
             ends = [(key, f"{key}_end") for key in ("teacher_temperature", "patch_temperature")]
             for key in (key for pair in ends for key in pair):
                 if getattr(self, key) > self.student_temperature:

@@ -48,9 +48,16 @@ class LocalMIM(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["local_mim"] = "local_mim"
         target: Literal["hog", "pixels"] = "hog"
-        bins: int = Field(default=9, ge=2, le=36)  # of orientation; hog
-        scales: tuple[float, ...] | None = None  # cells along the side of a patch, fine to coarse; null: the paper's that fit
-        blocks: tuple[int, ...] | None = None  # from 1, one a scale, the last one included; null: the paper's shares of the depth
+        """What is predicted of each cell: histograms of oriented gradients (`hog`) or its normalized pixels. The paper finds HOG
+        better."""
+        bins: int = Field(default=9, ge=2, le=36)
+        """Number of orientations of a histogram, with target=hog. The paper takes 9."""
+        scales: tuple[float, ...] | None = None
+        """Numbers of cells along the side of a patch, fine to coarse, one decoder each; null is those of the paper's 4, 2, 1 and
+        0.5 that fit the patches."""
+        blocks: tuple[int, ...] | None = None
+        """Blocks of the encoder that have a decoder, counted from 1, one a scale, the last one included; null is the paper's shares
+        of the depth."""
         decoder_depth: int = Field(default=1, ge=1, le=24)
 
         @model_validator(mode="after")
@@ -77,7 +84,7 @@ class LocalMIM(Method):
                 raise InputError(f"{found}: up to {depth} scales are allowed")
 
         def scales_of(self, patch_size: int, grid: int, depth: int) -> tuple[float, ...]:
-            """What is given, or else the paper's that fit, the finest left out where there are more than blocks.
+            """The given scales, or else those of the paper that fit, without the finest where there are more than blocks.
 
             Raises InputError for some that do not fit the grid, or another number than that of the given blocks."""
             if self.scales is None:
@@ -153,7 +160,7 @@ class LocalMIM(Method):
 
 
 def whole(scale: float, patch_size: int) -> bool:
-    """Whether cells of a patch's side over `scale` are of whole px, 2 or more."""
+    """Whether a patch's side divided by `scale` is a whole number of px, 2 or more."""
     return patch_size >= 2 * scale and (patch_size / scale).is_integer()
 
 

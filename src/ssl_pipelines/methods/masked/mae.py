@@ -32,7 +32,10 @@ class MAE(Method):
     class Config(VisiblePatchesConfig):
         name: Literal["mae"] = "mae"
         normalize_targets: bool = True
+        """Whether each true patch is brought to mean 0 and standard deviation 1 before it is predicted, which improves features in
+        the paper."""
         pooling: Literal["cls", "average"] = "average"
+        """What is evaluated: the mean of the patch tokens, or the class token (`cls`), which no loss reaches directly."""
 
     config: Config
     needs = ("vit",)

@@ -41,10 +41,15 @@ class QBHeat(Method):
         name: Literal["qb_heat"] = "qb_heat"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
         steps: Literal["unit", "long"] = "unit"
+        """How features are carried over the image: place by place (`unit`), or the whole way at once (`long`)."""
         block: Where = "corners_and_center"
+        """Where the visible quarter may lie: in the corners, there and in the center, or anywhere."""
         loss_on: Literal["hidden", "all"] = "hidden"
+        """Pixels whose errors count: those outside the visible block, or all."""
         decoder_dim: int = Field(default=128, ge=8, le=4096)
+        """Width of the decoder from the map to pixels."""
         decoder_depth: int = Field(default=2, ge=0, le=24)
+        """Number of the decoder's residual blocks."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name in UNPADDED:

@@ -2,8 +2,8 @@
 
 Xie et al., CVPR 2022, arXiv:2111.09886.
 
-All tokens enter the encoder, so a mask saves no time, but any encoder of patches will do:
-a ViT (here with relative positions, as theirs) or timm's Swin, whose last map, of S px a place, gives S x S pixels a place.
+All tokens enter the encoder, so a mask saves no time, but any encoder of patches will do: a ViT (here with relative positions, as
+theirs) or timm's Swin, whose last map, of S px a place, gives S x S pixels a place.
 
 As in the authors' code the ViT's residual branches begin small (layer scale, BEiT's initialization) and its table of positions at 0.
 
@@ -43,8 +43,12 @@ class SimMIM(Method):
         name: Literal["simmim"] = "simmim"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.67, 1.0), flip=0.5))
         mask_fraction: float = Field(default=0.6, gt=0, lt=1)
-        unit: int | None = Field(default=None, ge=1, le=512)  # px a side of the squares that are hidden; null: by patches and image
-        layer_scale: float = Field(default=0.1, gt=0, le=1)  # at first; our ViTs
+        """Share of the squares that are hidden. The paper takes 0.6."""
+        unit: int | None = Field(default=None, ge=1, le=512)
+        """Side in px of the squares that are hidden, a multiple of the patch size; null follows patches and image (8 px of 32, the
+        paper's 32 of 224)."""
+        layer_scale: float = Field(default=0.1, gt=0, le=1)
+        """Factor of the residual branches at first, learnt from there on; our ViTs only. Lower it for deep encoders."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name in (*RESNETS, *UNPADDED):
@@ -62,8 +66,9 @@ class SimMIM(Method):
                 raise InputError(f"methods.simmim.unit={self.unit}: allowed are multiples of the patch size, {patch_size} px")
 
         def unit_of(self, image_size: int, patch_size: int, stride: int) -> int:
-            """px: what is given, or else two patches where they divide the image, or one. Where the last map is coarser (`stride` px
-            a place) than the patches: the multiple of them nearest to a seventh of the image. Raises InputError where that hides all."""
+            """Side in px of a hidden square: as given, or else two patches where they divide the image, or one. Where the last map
+            is coarser (`stride` px a place) than the patches: the multiple of them nearest to a seventh of the image. Raises
+            InputError where that hides all."""
             self.check_unit(patch_size)
             if self.unit is None:
                 check_patches(image_size, patch_size)
@@ -119,7 +124,8 @@ class SimMIM(Method):
 
 
 def stride_of(encoder: Encoder, image_size: int) -> int:
-    """px a place of the last map. Raises InputError where maps on the way there are padded: places would not lie on their pixels."""
+    """Px of the image for each place of the last map. Raises InputError where earlier maps are padded: places would not lie on
+    their pixels."""
     if isinstance(encoder, TimmEncoder):
         coarsest = int(encoder.model.feature_info[-1]["reduction"])
         if image_size % coarsest:

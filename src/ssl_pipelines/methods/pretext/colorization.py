@@ -38,13 +38,22 @@ class Colorization(Method):
     class Config(MethodConfig):
         name: Literal["colorization"] = "colorization"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.3, 1.0), flip=0.5))
-        upsampling: Upsampling = 2  # places a side that are colored, over those of the encoder's map
+        upsampling: Upsampling = 2
+        """Number of colored places along a side for each place of the encoder's last map. Raise it for finer colors."""
         hidden_dim: int = Field(default=128, ge=8, le=4096)
+        """Number of channels of the layers between the map and the colors."""
         neighbors: int = Field(default=5, ge=1, le=313)
-        sigma: float = Field(default=5.0, gt=0, le=100)  # of the codes and of the prior's smoothing
-        prior_mix: float = Field(default=0.5, gt=0, le=1)  # lambda; 1: all colors weigh alike
-        gray_threshold: float = Field(default=5.0, ge=0, le=100)  # an image counts where some |a| or |b| is above it
-        temperature: float = Field(default=0.38, gt=0, le=1)  # of the annealed mean: pictures alone
+        """Number of nearest bins that a color is spread over in the target. The paper takes 5, the authors' code 10."""
+        sigma: float = Field(default=5.0, gt=0, le=100)
+        """Standard deviation of that spread, and of the smoothing of the colors' frequencies, in units of a and b. The paper takes
+        5."""
+        prior_mix: float = Field(default=0.5, gt=0, le=1)
+        """Share lambda of the uniform distribution in the weights that favor rare colors; 1 weighs all alike. The paper takes
+        0.5."""
+        gray_threshold: float = Field(default=5.0, ge=0, le=100)
+        """Smallest |a| or |b| that some pixel must exceed for an image to count. Raise it where faint tints are noise."""
+        temperature: float = Field(default=0.38, gt=0, le=1)
+        """Temperature of the mean color that pictures show; training does not read it. The paper takes 0.38."""
 
     config: Config
     needs = ("rgb",)

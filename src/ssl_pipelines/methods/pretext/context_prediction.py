@@ -46,7 +46,7 @@ def fitted(side: int, patch: int | None, gap: int | None, jitter: int | None) ->
     """Patch, gap and jitter in px for views of `side` px. The paper has 96, 48 and 7 where 3 patches and 2 gaps fill the image."""
     patch = patch or max(2, side // 8 * 2)
     room = side - GRID * patch
-    if jitter is None:  # neighbors never touch
+    if jitter is None:  # so small that neighbors never overlap
         jitter = max(0, min(max(1, round(patch * 7 / 96)), (room // 2 - 1) // 3 if gap is None else (gap - 1) // 2))
     return patch, room // 2 - jitter if gap is None else gap, jitter
 
@@ -55,12 +55,19 @@ class ContextPrediction(Method):
     class Config(MethodConfig):
         name: Literal["context_prediction"] = "context_prediction"
         views: ViewPlan = one_view(ViewRecipe(scale=(1 / 3, 1.0), ratio=(1.0, 1.0), flip=0.0))  # 150,000 to 450,000 px an image
-        patch: int | None = Field(default=None, ge=2, le=512)  # px; None: a quarter of the view
-        gap: int | None = Field(default=None, ge=0, le=512)  # px between patches; None: what is left
-        jitter: int | None = Field(default=None, ge=0, le=128)  # px to all sides; None: 7 of 96
+        patch: int | None = Field(default=None, ge=2, le=512)
+        """Side of a patch in px; null is a quarter of the view."""
+        gap: int | None = Field(default=None, ge=0, le=512)
+        """Distance between patches in px; null is what the view leaves. Larger gaps keep edges from running through."""
+        jitter: int | None = Field(default=None, ge=0, le=128)
+        """Largest shift of a patch in px, to all sides; null is in proportion to the paper's 7 px for patches of 96."""
         color: Literal["drop", "project", "none"] = "drop"
-        pixelated: float = Field(default=0.33, ge=0, le=1)  # share of the patches
-        hidden_dim: int = Field(default=256, ge=8, le=8192)  # fc6, fc7 and fc8; 4096 in the paper
+        """How chromatic aberration is hidden: `drop` keeps one random channel of each patch, `project` removes the green-magenta
+        axis, `none` shows all colors."""
+        pixelated: float = Field(default=0.33, ge=0, le=1)
+        """Share of the patches that are shown at a lower resolution, which hides their camera's sharpness."""
+        hidden_dim: int = Field(default=256, ge=8, le=8192)
+        """Width of the layers fc6, fc7 and fc8. The paper takes 4096."""
 
         @model_validator(mode="after")
         def _patches_lie_apart(self) -> Self:
@@ -110,7 +117,8 @@ class ContextPrediction(Method):
         labels = self.labels.repeat(len(prepared))
         return Output(F.cross_entropy(logits, labels), metrics={"accuracy": (logits.argmax(1) == labels).float().mean()})
 
-    @full_precision  # in half of it rounding leaves some of what the guards take away
+    # Half precision would leave a trace of the colors that the guards remove, and the network could solve the task by it.
+    @full_precision
     def patches(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, S, S) -> (B, 9, C, P, P) as they are, and as the trunk sees them: mean 0, mean square 1."""
         random = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
@@ -130,7 +138,7 @@ class ContextPrediction(Method):
 
     def features(self, prepared: Tensor) -> Tensor:
         """(B, 9, C, P, P) -> (B, 9, H)."""
-        as_pixels = prepared * self.encoder.std + self.encoder.mean  # the encoder takes the data set's statistics off again
+        as_pixels = prepared * self.encoder.std + self.encoder.mean  # the encoder's own normalization undoes this
         found: Tensor = self.projection(self.encoder.map(as_pixels.flatten(0, 1)).flatten(1))
         return found.unflatten(0, prepared.shape[:2])
 

@@ -33,8 +33,11 @@ class Counting(Method):
         name: Literal["counting"] = "counting"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.6, 1.0), flip=0.5, grayscale=2 / 3))
         num_counts: int = Field(default=1000, ge=1, le=65536)
+        """Number of things that are counted: the width of the output. The paper takes 1,000."""
         hidden_dim: int = Field(default=1024, ge=8, le=16384)
-        margin: float = Field(default=10.0, gt=0, le=1e6)  # M, of a squared distance of whole vectors
+        """Width of the layer before the counts."""
+        margin: float = Field(default=10.0, gt=0, le=1e6)
+        """Squared distance M by which the counts of different images are to differ. The paper takes 10."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.name in UNPADDED:
@@ -57,9 +60,9 @@ class Counting(Method):
         self.encoder, hidden = parts.build_encoder(), config.hidden_dim
         self.encoder.check_sizes([(config.views.groups["global"].size or 0) // 2])
         last = nn.Linear(hidden, config.num_counts, bias=False)
-        with (
-            torch.no_grad()
-        ):  # four tiles' counts begin about a margin long; from far more they all fall to 0, where ReLUs are dead
+        # The summed counts of four tiles begin at about the margin; from far more all counts would fall to 0, where ReLUs have no
+        # gradient.
+        with torch.no_grad():
             last.weight.mul_(0.25)
         counts = nn.ReLU(inplace=True)  # not negative
         self.counter = nn.Sequential(nn.Linear(self.encoder.dim, hidden), nn.ReLU(inplace=True), last, counts)

@@ -39,12 +39,19 @@ class Exemplar(Method):
     class Config(MethodConfig):
         name: Literal["exemplar"] = "exemplar"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0))
-        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)  # None: 2000, at most as many as images
-        num_transforms: int = Field(default=150, ge=1, le=1_000_000)  # K, a class
+        num_classes: int | None = Field(default=None, ge=2, le=1_000_000)
+        """Number of seed patches, each a class; null is 2,000, at most as many as there are images. More are harder to tell
+        apart."""
+        num_transforms: int = Field(default=150, ge=1, le=1_000_000)
+        """Number K of transforms of a seed that make its class."""
         transforms: TransformRanges = TransformRanges()
-        seed_size: int = Field(default=32, ge=4, le=1024)  # px a side; smaller images are seeds as a whole
+        """How far a transform may go."""
+        seed_size: int = Field(default=32, ge=4, le=1024)
+        """Side of a seed patch in px; images that are smaller are seeds as a whole."""
         hidden_dim: int = Field(default=512, ge=8, le=8192)
+        """Width of the layer before the classifier."""
         dropout: float = Field(default=0.5, ge=0, lt=1)
+        """Chance, 0 to below 1, that a unit of that layer is left out while training."""
 
         @model_validator(mode="after")
         def _whole_images(self) -> Self:
@@ -85,7 +92,8 @@ class Exemplar(Method):
         self.num_classes = config.num_classes or min(MOST_CLASSES, n)
         self.hidden = nn.Sequential(*mlp([self.encoder.dim, config.hidden_dim], last_norm=True), nn.ReLU(inplace=True))
         self.classifier = nn.Linear(config.hidden_dim, self.num_classes)
-        self.register_buffer("class_of", torch.arange(n) % self.num_classes)  # of a row of the training set; -1: no seed
+        # Class of each row of the training set; -1: it has no seed.
+        self.register_buffer("class_of", torch.arange(n) % self.num_classes)
         self.register_buffer("corners", torch.zeros(n, 2, dtype=torch.int64))  # top and left of a row's patch, px
         self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
         channels = self.encoder.in_channels

@@ -47,15 +47,23 @@ class Inpainting(Method):
         name: Literal["inpainting"] = "inpainting"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.5))
         holes: Literal["regions", "blocks", "center"] = "regions"
-        region_share: float = Field(default=0.25, gt=0, lt=1)  # of the area
-        overlap: int = Field(
-            default=1, ge=0, le=64
-        )  # px of the central square's rim that stay visible; 4 of 128 in the paper's code
+        """Shape of the holes: `regions` of any shape, four `blocks`, or the `center`. Regions give the paper's best features."""
+        region_share: float = Field(default=0.25, gt=0, lt=1)
+        """Share of the area that a hole of holes=regions covers. The paper takes 0.25."""
+        overlap: int = Field(default=1, ge=0, le=64)
+        """Width in px of the rim of the central square that stays visible and is predicted too, with holes=center; 4 of 128 px in
+        the authors' code."""
         overlap_weight: float = Field(default=10.0, gt=0, le=1000)
-        adversarial_weight: float = Field(default=0.001, ge=0, lt=1)  # the reconstruction has the rest
+        """Weight of that rim's errors beside the hole's, with holes=center. The paper takes 10."""
+        adversarial_weight: float = Field(default=0.001, ge=0, lt=1)
+        """Weight of fooling the critic, 0 to below 1; the reconstruction has the rest. The paper takes 0.001 for pictures; 0 leaves
+        the critic out."""
         critic_lr: float = Field(default=2e-4, gt=0, le=1)
+        """Learning rate of the critic's own optimizer. Lower it where the critic wins at once."""
         critic_width: int = Field(default=32, ge=1, le=1024)
+        """Number of the critic's channels in its first layer."""
         decoder_width: int = Field(default=32, ge=1, le=1024)
+        """Number of the decoder's channels at the image's own side; coarser maps have up to 8 times as many."""
 
         @model_validator(mode="after")
         def _of_the_holes(self) -> Self:
@@ -123,7 +131,7 @@ class Inpainting(Method):
         return hole.to(images)
 
     def generate(self, real: Tensor, hole: Tensor, picture: Tensor) -> Output:
-        """The painter's turn."""
+        """The generator's loss: the error within the hole and, with a critic, how far it is fooled."""
         weight, share = hole, self.config.adversarial_weight
         if self.config.holes == "center":
             weight = hole + self.config.overlap_weight * rim(hole, self.config.overlap)
@@ -134,7 +142,7 @@ class Inpainting(Method):
         return Output((1 - share) * error + share * fooled, {"error": error.detach(), "fooled": fooled.detach()})
 
     def criticize(self, real: Tensor, hole: Tensor, picture: Tensor) -> Output:
-        """The critic's turn: true images and filled ones, in batches of their own for the norms' sake."""
+        """The critic's loss on true images and on filled ones, in separate batches for the sake of batch norms."""
         wrong = critic_loss(self.critic(real), self.critic(fill(real, hole, picture.detach())))
         return Output(wrong, {"critic": wrong.detach()}, optimizer="critic")
 

@@ -39,18 +39,25 @@ from ssl_pipelines.views.patches import cut_patches
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
 GRID = 3  # tiles a side
-GRAY = 1e-4  # channels that differ by less are equal: graying rounds
+GRAY = 1e-4  # channels that differ by less count as equal, since graying rounds
 
 
 class Jigsaw(Method):
     class Config(MethodConfig):
         name: Literal["jigsaw"] = "jigsaw"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0, grayscale=0.3))
-        permutations: int = Field(default=64, ge=2, le=5000)  # in the set; 64 to 1000 in the paper
-        tile_fraction: float = Field(default=64 / 85, ge=0.25, le=1)  # of a cell's side
-        channel_shift: int | None = Field(default=None, ge=0, le=16)  # px to all sides; None: 2 of 64 px of a tile, at least 1
-        tile_dim: int = Field(default=256, ge=8, le=8192)  # fc6; 512 in the paper
-        hidden_dim: int = Field(default=1024, ge=8, le=8192)  # fc7; 4096 in the paper
+        permutations: int = Field(default=64, ge=2, le=5000)
+        """Number of permutations to tell apart; 64 to 1,000 in the paper. More make the puzzle harder."""
+        tile_fraction: float = Field(default=64 / 85, ge=0.25, le=1)
+        """Side of a tile as a share of its cell's; 64 of 85 px in the paper. Smaller tiles leave larger gaps, through which no edge
+        runs."""
+        channel_shift: int | None = Field(default=None, ge=0, le=16)
+        """Largest shift in px of a tile's channels against each other, to all sides; null is 2 of 64 px of a tile, at least 1. It
+        hides chromatic aberration."""
+        tile_dim: int = Field(default=256, ge=8, le=8192)
+        """Width of a tile's feature (fc6). The paper takes 512."""
+        hidden_dim: int = Field(default=1024, ge=8, le=8192)
+        """Width of the layer over all nine tiles (fc7). The paper takes 4096."""
 
     config: Config
     permutations: Tensor
@@ -101,7 +108,7 @@ class Jigsaw(Method):
 
     def solve(self, tiles: Tensor) -> Tensor:
         """standardized (B, 9, C, P, P) -> logits (B, K) of the permutations."""
-        as_pixels = tiles * self.encoder.std + self.encoder.mean  # the encoder takes the data set's statistics off again
+        as_pixels = tiles * self.encoder.std + self.encoder.mean  # the encoder's own normalization undoes this
         each = self.projection(self.encoder.map(as_pixels.flatten(0, 1)).flatten(1))  # (9 B, D)
         logits: Tensor = self.classifier(each.reshape(len(tiles), -1))
         return logits

@@ -40,12 +40,18 @@ class JigsawClustering(Method):
     class Config(MethodConfig):
         name: Literal["jigsaw_clustering"] = "jigsaw_clustering"
         views: ViewPlan = one_view(ViewRecipe(crop="none", flip=0.0))
-        patch_recipe: ViewRecipe = SIMCLR_SMALL.model_copy(update={"scale": (0.4, 1.0)})  # drawn for each of the four crops
-        cross_ratio: float = Field(default=0.3, ge=0, le=0.5)  # of the side, by which a crop reaches beyond its quarter
+        patch_recipe: ViewRecipe = SIMCLR_SMALL.model_copy(update={"scale": (0.4, 1.0)})
+        """Random transforms of each of an image's four crops by itself."""
+        cross_ratio: float = Field(default=0.3, ge=0, le=0.5)
+        """Share of the image's side by which a crop reaches beyond its quarter, so that crops overlap. The paper takes 0.3."""
         temperature: float = Field(default=0.3, gt=0, le=10)
+        """Temperature of the clustering term. The published command takes 0.3."""
         clustering_weight: float = Field(default=1.0, ge=0, le=100)
+        """Weight of telling which patches come from one image."""
         location_weight: float = Field(default=1.0, ge=0, le=100)
+        """Weight of telling from which corner a patch comes."""
         projection_dim: int = Field(default=128, ge=2, le=8192)
+        """Width of the vectors that are clustered. The paper takes 128."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if batch_size < 2:

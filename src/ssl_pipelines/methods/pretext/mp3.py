@@ -29,15 +29,18 @@ from ssl_pipelines.views.batch import Batch
 from ssl_pipelines.views.masks import random_masking
 from ssl_pipelines.views.plan import ViewPlan, ViewRecipe, one_view
 
-FLAT = 0.01  # standard deviation of each channel of a patch, of 1, up to which nothing says where it lies
+FLAT = 0.01  # largest standard deviation of a patch's channels, in [0, 1], at which nothing tells where the patch lies
 
 
 class MP3(Method):
     class Config(MethodConfig):
         name: Literal["mp3"] = "mp3"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.2, 1.0), flip=0.5))
-        mask_fraction: float = Field(default=0.5, ge=0, lt=1)  # of the patches that are no context
+        mask_fraction: float = Field(default=0.5, ge=0, lt=1)
+        """Share of the patches that are no context: queries only, to be located like the others. Raise it to make the task
+        harder."""
         finetune_positions: bool = True
+        """Whether fine-tuning adds fixed positions to the patches."""
 
         def check_run(self, batch_size: int, backbone: BackboneConfig) -> None:
             if backbone.positions != "sincos":

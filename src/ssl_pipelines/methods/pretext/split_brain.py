@@ -32,8 +32,10 @@ class SplitBrain(TowersMethod):
     class Config(MethodConfig):
         name: Literal["split_brain"] = "split_brain"
         views: ViewPlan = one_view(ViewRecipe(scale=(0.3, 1.0), flip=0.5))
-        upsampling: Upsampling = 2  # places a side that are predicted, over those of the halves' maps
+        upsampling: Upsampling = 2
+        """Number of predicted places along a side for each place of the halves' last maps. Raise it for finer predictions."""
         hidden_dim: int = Field(default=64, ge=8, le=4096)
+        """Number of channels of the layers between a half's map and its predictions."""
 
     config: Config
     compares_within_batch = False

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from kedro.framework import project  # noqa: F401, it sets up logging as it is imported, and must not do so later
+
 from ssl_pipelines.artifacts import InputError
 from ssl_pipelines.orchestration.leaderboard.jobs import Job, carry_out
 from ssl_pipelines.orchestration.leaderboard.processes import INTERRUPTED, tell
@@ -18,7 +20,7 @@ log = logging.getLogger("ssl_pipelines")
 
 def main(spec: Path) -> int:
     end_with_parent()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
     log.setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

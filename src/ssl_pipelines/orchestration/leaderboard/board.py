@@ -67,11 +67,12 @@ class _Board:
         try:
             planned = self._plan(method)
             job = self._job(planned)
-            if planned.is_fresh(known) and method not in self.redo:
+            reason = "made again as asked" if known and method in self.redo else planned.why_remade(known)
+            if reason is None:
                 assert known is not None
                 log.info("leaderboard: %s: up to date", method)
                 return known
-            log.info("leaderboard: %s: %s", method, _why(known, planned, method in self.redo))
+            log.info("leaderboard: %s: %s", method, reason)
             for donor in planned.donors.values():
                 self._ensure_model(donor)
             self._forget_others(planned, everything=method in self.redo)
@@ -117,16 +118,6 @@ class _Board:
 
 def _without(donor: Plan, reason: str | None) -> InputError:
     return InputError(f"it stands on a run of {donor.method}, which has none: {reason}")
-
-
-def _why(known: Row | None, planned: Plan, redo: bool) -> str:
-    if known is None:
-        return "no row yet"
-    if redo:
-        return "made again as asked"
-    if known.verdict == "bug":
-        return "its row is a bug; tried again"
-    return "its code has changed since" if known.code != planned.code else "its parameters or the data have changed since"
 
 
 def write_page(docs: Path, current: Budget | None = None) -> list[Row]:

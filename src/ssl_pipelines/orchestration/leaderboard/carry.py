@@ -52,7 +52,7 @@ def carry(
         store = open_store(budget, data, work)
         rows = {row.method: row for row in read_rows(docs) if row.budget == budget.name and row.method in methods}
         wanted = {method: plan(method, budget, data, store.sha256, work) for method in rows}
-        stale = [method for method, row in rows.items() if not wanted[method].is_fresh(row)]
+        stale = [method for method, row in rows.items() if wanted[method].why_remade(row)]
         expected = _expected(then, budget.name, stale, data, store.sha256)
         small = place / f"data-{digest([store.sha256, SAMPLES])[:8]}"
         if stale:

@@ -1,13 +1,13 @@
-"""The data of a board: ingested and judged once, by the functions of the rooms ingest and validate."""
+"""The data of a board: ingested and judged once, by the functions of the stages ingest and validate."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ssl_pipelines.data import DatasetConfig, Store
-from ssl_pipelines.orchestration.judged_store import open_judged
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget
-from ssl_pipelines.orchestration.validation_config import ValidateConfig
+from ssl_pipelines.orchestration.validation.config import ValidateConfig
+from ssl_pipelines.orchestration.validation.judged_store import open_judged
 from ssl_pipelines.training.runtime import RuntimeConfig, num_workers
 
 

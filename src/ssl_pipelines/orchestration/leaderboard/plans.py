@@ -13,13 +13,20 @@ from ssl_pipelines.artifacts.definitions import PACKAGE
 from ssl_pipelines.artifacts.record import digest, flatten
 from ssl_pipelines.methods.registry import TABLE, class_root, method_class, module_of
 from ssl_pipelines.networks.own import OWN
+from ssl_pipelines.orchestration.freshness.make import Digests, differs
 from ssl_pipelines.orchestration.leaderboard.budgets import Budget, donors, kind_of
 from ssl_pipelines.orchestration.parameters import Parameters
-from ssl_pipelines.orchestration.rooms import CUT, ROOMS
+from ssl_pipelines.orchestration.stages import CUT
 from ssl_pipelines.reporting.leaderboard import Row
 
 READ = ("run", "extract_features", "linear_eval", "knn_eval")
-STAGES = ("pretrain", "extract_features", "linear_eval", "knn_eval")  # what a row runs
+ROW = "leaderboard row"  # instead of roots: a row keeps the digest of its code alone
+RUNS = (  # what a row runs: the core's functions, without the pipelines around them
+    f"{PACKAGE}.training.pretrain:pretrain",
+    f"{PACKAGE}.evaluation.features:extract_features",
+    f"{PACKAGE}.evaluation.linear:linear_eval",
+    f"{PACKAGE}.evaluation.knn:knn_eval",
+)
 BUILD = f"{PACKAGE}.networks.build:build_encoder"
 # kind -> the classes that `build_encoder` makes of it: a row's encoder is known, so that the other kinds' are not followed from there.
 ENCODERS = {
@@ -56,9 +63,17 @@ class Plan:
     def has_model(self) -> bool:
         return (self.model / "config.json").is_file()  # the last file of a finished training
 
-    def is_fresh(self, row: Row | None) -> bool:
-        """A bug is tried again: its training goes on where it stopped, which is soon seen."""
-        return row is not None and row.verdict != "bug" and (row.fingerprint, row.code) == (self.fingerprint, self.code)
+    def why_remade(self, row: Row | None) -> str | None:
+        """None where the row stands. A bug is tried again: its training goes on where it stopped, which is soon seen."""
+        if row is None:
+            return "no row yet"
+        if row.verdict == "bug":
+            return "its row is a bug; tried again"
+        return differs(_digests(row.fingerprint, row.code), _digests(self.fingerprint, self.code), "rerun")
+
+
+def _digests(fingerprint: str, code: str) -> Digests:
+    return Digests(fingerprint, Code((ROW,), code))
 
 
 def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan:
@@ -77,10 +92,9 @@ def plan(method: str, budget: Budget, data: str, store: str, work: Path) -> Plan
 
 def row_code(method: str, encoder: str) -> Code:
     """What a row runs: the method's class and those of the methods that it stands on, training, features and both probes."""
-    roots = [root for name in STAGES for root in ROOMS[name].code]
     stood_on = tuple(donors(method).values())
     encoders = (encoder, *(method_class(donor).recipe.backbone.name for donor in stood_on))
-    return code_of(*map(class_root, (method, *stood_on)), *roots, cut=_cut({kind_of(name) for name in encoders}))
+    return code_of(*map(class_root, (method, *stood_on)), *RUNS, cut=_cut({kind_of(name) for name in encoders}))
 
 
 def code_digest(method: str, encoder: str) -> str:

@@ -1,12 +1,13 @@
-"""One call into the core."""
+"""What the tool does: one call into the pipeline's own comparison."""
 
 from __future__ import annotations
 
-from typing import Any
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
+from ssl_pipelines.reporting.config import CompareConfig
 
 
-def compare_runs(parameters: dict[str, Any]) -> None:
-    from ssl_pipelines.orchestration.comparison import write_comparison
-    from ssl_pipelines.orchestration.parameters import Parameters
+def compare(compare: CompareConfig, seed: int, tracker: Tracker) -> None:
+    """Of finished runs, wherever they were made."""
+    from ssl_pipelines.pipelines.compare.comparison import write_comparison
 
-    write_comparison(Parameters.of(parameters))
+    write_comparison(compare, seed, tracker)

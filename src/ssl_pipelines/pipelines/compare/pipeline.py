@@ -1,9 +1,10 @@
 """Several runs on one page."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.compare.nodes import compare_runs
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.compare.nodes import compare
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(compare_runs, ["parameters"], None, name="compare")])
+    return Pipeline([stage(compare)])

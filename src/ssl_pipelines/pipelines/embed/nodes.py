@@ -1,12 +1,15 @@
-"""One call into the core."""
+"""What the tool does: one call into what embed and search share."""
 
 from __future__ import annotations
 
-from typing import Any
+from ssl_pipelines.data.config import DatasetConfig
+from ssl_pipelines.inference.config import EmbedConfig
+from ssl_pipelines.orchestration.models.choice import Models
+from ssl_pipelines.training.runtime import RuntimeConfig
 
 
-def embed_images(parameters: dict[str, Any]) -> None:
-    from ssl_pipelines.orchestration.inference import embed
-    from ssl_pipelines.orchestration.parameters import Parameters
+def embed(embed: EmbedConfig, dataset: DatasetConfig, runtime: RuntimeConfig, models: Models) -> None:
+    """By any finished model: none is trained for it."""
+    from ssl_pipelines.orchestration.models.embeddings import Embedding
 
-    embed(Parameters.of(parameters))
+    Embedding("embed", embed, dataset.max_pixels, runtime, models).write(embed.source, embed.output)

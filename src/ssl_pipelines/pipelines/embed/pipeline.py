@@ -1,9 +1,10 @@
 """Embeddings of any images by a finished model."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.embed.nodes import embed_images
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.embed.nodes import embed
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(embed_images, ["parameters"], None, name="embed")])
+    return Pipeline([stage(embed)])

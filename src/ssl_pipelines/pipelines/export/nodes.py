@@ -1,12 +1,13 @@
-"""One call into the core."""
+"""What the tool does: one call into the pipeline's own export."""
 
 from __future__ import annotations
 
-from typing import Any
+from ssl_pipelines.evaluation.export.config import ExportConfig
+from ssl_pipelines.orchestration.models.choice import Models
 
 
-def export_model(parameters: dict[str, Any]) -> None:
-    from ssl_pipelines.orchestration.exports import make_export
-    from ssl_pipelines.orchestration.parameters import Parameters
+def export(export: ExportConfig, models: Models) -> None:
+    """Of what stands here, or of another model: none is trained for it."""
+    from ssl_pipelines.pipelines.export.exports import make_export
 
-    make_export(Parameters.of(parameters))
+    make_export(export, models)

@@ -1,9 +1,10 @@
 """safetensors, ONNX, timm and a model card."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.export.nodes import export_model
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.export.nodes import export
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(export_model, ["parameters"], None, name="export")])
+    return Pipeline([stage(export)])

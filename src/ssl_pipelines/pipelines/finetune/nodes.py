@@ -1,23 +1,16 @@
-"""One call into the core."""
+"""What the stage does: one call into the core."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ssl_pipelines.artifacts import Artifact
+from ssl_pipelines.evaluation.config import FinetuneConfig
+from ssl_pipelines.orchestration.stage_run import StageRun
+from ssl_pipelines.training.runtime import RuntimeConfig
 
 
-def evaluate_finetuning(store: Artifact, model: Artifact, parameters: dict[str, Any]) -> Artifact:
-    from ssl_pipelines.evaluation.config import FinetuneConfig
-    from ssl_pipelines.evaluation.finetune import finetune
-    from ssl_pipelines.orchestration.parameters import Parameters
-    from ssl_pipelines.orchestration.scoring import make_scores
+def finetune(
+    store: Artifact, model: Artifact, finetune: FinetuneConfig, seed: int, runtime: RuntimeConfig, stage: StageRun
+) -> Artifact:
+    from ssl_pipelines.evaluation import finetune as tuning
 
-    typed = Parameters.of(parameters)
-    config = typed.block("finetune", FinetuneConfig)
-    return make_scores(
-        "finetune",
-        typed,
-        {"store": store, "model": model},
-        lambda out: finetune(model.path, store.path, config, typed.run.seed, typed.runtime, out),
-    )
+    return stage.scores(lambda out: tuning.finetune(model.path, store.path, finetune, seed, runtime, out))

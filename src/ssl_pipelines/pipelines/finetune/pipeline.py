@@ -1,9 +1,10 @@
 """The whole encoder trained on the labels, against the same network from scratch."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.finetune.nodes import evaluate_finetuning
+from ssl_pipelines.orchestration.stages import RUNS_METHODS, stage
+from ssl_pipelines.pipelines.finetune.nodes import finetune
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(evaluate_finetuning, ["store", "model", "parameters"], "finetune_scores", name="finetune")])
+    return Pipeline([stage(finetune, "finetune_scores", RUNS_METHODS)])

@@ -1,9 +1,10 @@
 """Raw files to images.npy and manifest.parquet."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.ingest.nodes import ingest_images
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.ingest.nodes import ingest
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(ingest_images, ["parameters"], "store", name="ingest")])
+    return Pipeline([stage(ingest, "store")])

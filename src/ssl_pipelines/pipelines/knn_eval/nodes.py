@@ -1,23 +1,13 @@
-"""One call into the core."""
+"""What the stage does: one call into the core."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ssl_pipelines.artifacts import Artifact
+from ssl_pipelines.evaluation.config import KnnConfig
+from ssl_pipelines.orchestration.stage_run import StageRun
 
 
-def evaluate_knn(store: Artifact, features: Artifact, parameters: dict[str, Any]) -> Artifact:
-    from ssl_pipelines.evaluation.config import KnnConfig
-    from ssl_pipelines.evaluation.knn import knn_eval
-    from ssl_pipelines.orchestration.parameters import Parameters
-    from ssl_pipelines.orchestration.scoring import make_scores
+def knn_eval(store: Artifact, features: Artifact, knn_eval: KnnConfig, seed: int, stage: StageRun) -> Artifact:
+    from ssl_pipelines.evaluation import knn
 
-    typed = Parameters.of(parameters)
-    config = typed.block("knn_eval", KnnConfig)
-    return make_scores(
-        "knn_eval",
-        typed,
-        {"store": store, "features": features},
-        lambda out: knn_eval(features.path, store.path, config, typed.run.seed, out),
-    )
+    return stage.scores(lambda out: knn.knn_eval(features.path, store.path, knn_eval, seed, out))

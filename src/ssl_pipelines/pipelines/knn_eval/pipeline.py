@@ -1,9 +1,10 @@
 """Weighted nearest neighbors on frozen features."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.knn_eval.nodes import evaluate_knn
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.knn_eval.nodes import knn_eval
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(evaluate_knn, ["store", "features", "parameters"], "knn_scores", name="knn_eval")])
+    return Pipeline([stage(knn_eval, "knn_scores")])

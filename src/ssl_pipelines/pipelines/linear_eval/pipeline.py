@@ -1,9 +1,10 @@
 """Logistic regression on frozen features."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.linear_eval.nodes import evaluate_linear
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.linear_eval.nodes import linear_eval
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(evaluate_linear, ["store", "features", "parameters"], "linear_scores", name="linear_eval")])
+    return Pipeline([stage(linear_eval, "linear_scores")])

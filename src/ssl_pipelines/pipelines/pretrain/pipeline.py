@@ -1,9 +1,10 @@
 """The self-supervised training."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.pretrain.nodes import pretrain_encoder
+from ssl_pipelines.orchestration.stages import RUNS_METHODS, stage
+from ssl_pipelines.pipelines.pretrain.nodes import pretrain
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(pretrain_encoder, ["store", "gate", "parameters"], "model", name="pretrain")])
+    return Pipeline([stage(pretrain, "model", RUNS_METHODS)])

@@ -1,14 +1,13 @@
-"""One call into the core."""
+"""What the tool does: one call into the pipeline's own promotion."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ssl_pipelines.artifacts import Artifact
+from ssl_pipelines.orchestration.mlflow.tracking import Tracker
+from ssl_pipelines.orchestration.models.promote_config import PromoteConfig
 
 
-def promote_model(store: Artifact, model: Artifact, linear_scores: Artifact, parameters: dict[str, Any]) -> None:
-    from ssl_pipelines.orchestration.parameters import Parameters
-    from ssl_pipelines.orchestration.promotion import candidate_of, promote
+def promote(store: Artifact, model: Artifact, linear_scores: Artifact, promote: PromoteConfig, tracker: Tracker) -> None:
+    from ssl_pipelines.pipelines.promote import promotion
 
-    promote(candidate_of(store, model, linear_scores), Parameters.of(parameters))
+    promotion.promote(promotion.candidate_of(store, model, linear_scores), promote, tracker)

@@ -1,9 +1,10 @@
 """The registry's gate: a better model becomes @champion."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.promote.nodes import promote_model
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.promote.nodes import promote
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(promote_model, ["store", "model", "linear_scores", "parameters"], None, name="promote")])
+    return Pipeline([stage(promote)])

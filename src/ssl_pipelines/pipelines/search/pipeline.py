@@ -1,9 +1,10 @@
 """Images like this one."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.search.nodes import search_images
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.search.nodes import search
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(search_images, ["parameters"], None, name="search")])
+    return Pipeline([stage(search)])

@@ -1,14 +1,15 @@
-"""One call into the core."""
+"""What the stage does: one call into the pipeline's own selection."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ssl_pipelines.artifacts import Artifact
+from ssl_pipelines.evaluation.config import SelectConfig
+from ssl_pipelines.orchestration.stage_run import StageRun
 
 
-def select_images(store: Artifact, features: Artifact, linear_scores: Artifact, parameters: dict[str, Any]) -> Artifact:
-    from ssl_pipelines.orchestration.parameters import Parameters
-    from ssl_pipelines.orchestration.selection import make_selection
+def select(
+    store: Artifact, features: Artifact, linear_scores: Artifact, select: SelectConfig, seed: int, stage: StageRun
+) -> Artifact:
+    from ssl_pipelines.pipelines.select.selection import make_selection
 
-    return make_selection(store, features, linear_scores, Parameters.of(parameters))
+    return make_selection(store, features, linear_scores, select, seed, stage)

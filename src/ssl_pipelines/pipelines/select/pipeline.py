@@ -1,9 +1,10 @@
 """Which images to label next."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.select.nodes import select_images
+from ssl_pipelines.orchestration.stages import ON_REQUEST, stage
+from ssl_pipelines.pipelines.select.nodes import select
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(select_images, ["store", "features", "linear_scores", "parameters"], "selection", name="select")])
+    return Pipeline([stage(select, "selection", ON_REQUEST)])

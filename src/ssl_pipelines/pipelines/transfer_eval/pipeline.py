@@ -1,9 +1,10 @@
 """The encoder on other data sets."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.transfer_eval.nodes import evaluate_transfer
+from ssl_pipelines.orchestration.stages import ON_REQUEST, RUNS_METHODS, stage
+from ssl_pipelines.pipelines.transfer_eval.nodes import transfer_eval
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(evaluate_transfer, ["model", "linear_scores", "parameters"], "transfer_scores", name="transfer_eval")])
+    return Pipeline([stage(transfer_eval, "transfer_scores", RUNS_METHODS, ON_REQUEST)])

@@ -1,9 +1,10 @@
 """The gate: what the store must be before anything trains on it."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from ssl_pipelines.pipelines.validate.nodes import validate_store
+from ssl_pipelines.orchestration.stages import stage
+from ssl_pipelines.pipelines.validate.nodes import validate
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([Node(validate_store, ["store", "parameters"], "gate", name="validate")])
+    return Pipeline([stage(validate, "gate")])
